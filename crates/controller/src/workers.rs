@@ -18,10 +18,15 @@ const OFF: Duration = Duration::from_secs(2);
 
 type Key = (AgentName, AgentVersion, String);
 
+/// How long to listen until every live worker has been heard: its heartbeat comes every 5 s.
+const ROUND: Duration = Duration::from_secs(6);
+
 /// The live workers; cheap to clone.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Workers {
     workers: Arc<Mutex<BTreeMap<Key, Seen>>>,
+    /// Since when this process listens.
+    since: Instant,
 }
 
 #[derive(Debug, Clone)]
@@ -81,7 +86,25 @@ impl Seen {
     }
 }
 
+impl Default for Workers {
+    fn default() -> Self {
+        Self {
+            workers: Arc::default(),
+            since: Instant::now(),
+        }
+    }
+}
+
 impl Workers {
+    /// Whether this process listens for so long that no live worker is unknown to it.
+    pub(crate) fn are_all_known(&self) -> bool {
+        self.are_known_at(Instant::now())
+    }
+
+    fn are_known_at(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) >= ROUND
+    }
+
     /// Notes a heartbeat that came at `now`: the worker lives, or is stopping.
     pub(crate) fn heard(&self, declaration: &Declaration, now: Timestamp) {
         let Declaration {
@@ -240,5 +263,16 @@ mod tests {
         for right in [&[-9_000][..], &[-9_000, -10], &[-10, -9_000], &[3_000, -3_000]] {
             assert_eq!(said("", right), None, "{right:?}");
         }
+    }
+
+    /// A limit that is set for the first time just after the only controller has started must not be given to those alone that
+    /// were heard already.
+    #[test]
+    fn a_worker_may_be_unknown_until_its_heartbeat_is_due() {
+        let workers = Workers::default();
+        let due = workers.since + ROUND;
+        assert!(!workers.are_known_at(due - Duration::from_millis(1)));
+        assert!(workers.are_known_at(due));
+        assert_eq!(workers.clone().since, workers.since, "a copy listens as long");
     }
 }

@@ -100,6 +100,10 @@ impl Limits {
         }
         let mut workers = workers(term, seen, route, &known.shares);
         known.ask_back(term, agent, limits, &mut workers).await?;
+        // One that was never told a share, and was not heard yet, may be running as much as it has slots.
+        if known.shares.bounds.is_empty() && !term.cx.workers.are_all_known() {
+            return Ok(());
+        }
         known.give(term, agent, limits, &workers).await?;
         // Nothing is limited any more, and everybody knows.
         let knows = |worker: &Worker| matches!(worker.told, Some(ShareTold::Held(_) | ShareTold::Unaware));
