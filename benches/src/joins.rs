@@ -2,7 +2,7 @@
 //! agent. W12: what a key costs. Intents that wait for their turn, with many keys and with one.
 //!
 //! A controller runs in this process, since its rounds gather the ends of children and give the next turn. Its share of the CPU
-//! is part of the client's.
+//! is part of the client's: it follows the ledger, whatever kind of work there is, and the CPU is counted until it has caught up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use baton_agent::{Agent, Call, Fault, Handler, Hop, Json, Outcome};
 use baton_controller::{Controller, ControllerConfig};
+use baton_envelope::control::{AboutAgent, ShowRollout};
 use baton_envelope::{AgentName, Bands, Envelope};
 use baton_jetstream::{ControllerMesh, Error, Mesh};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::baton::{Crew, payload, submit, version};
+use crate::baton::{Crew, payload, submit, submit_and_wait, version};
 use crate::error::BenchError;
 use crate::measure::{SUBMITTERS, concurrently};
 use crate::meter::{Spent, memory_mb};
@@ -35,6 +36,8 @@ const PAYLOAD: usize = 32;
 const KEYS: u64 = 100;
 /// How long all of a measurement may take.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// How long to leave the controller alone before it is asked once more whether it has caught up.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 const PARENT: &str = "parent";
 const CHILD: &str = "child";
 
@@ -184,6 +187,15 @@ impl Family {
         .await
     }
 
+    /// As many intents without a parent, each of which somebody waits for: it takes as many results as a parent does.
+    async fn awaited(&self, intents: u64) -> Result<Cost, BenchError> {
+        self.measured(async || {
+            let one = || submit_and_wait(&self.mesh, self.envelope(&self.child, payload(PAYLOAD)));
+            concurrently(intents, one).await
+        })
+        .await
+    }
+
     /// As many intents without a parent, with as many keys; none without.
     async fn flat(&self, intents: u64, keys: Option<u64>) -> Result<Cost, BenchError> {
         let (number, before) = (AtomicU64::new(0), self.counted.done());
@@ -202,7 +214,21 @@ impl Family {
         .await
     }
 
-    /// What it takes until the last ticket is acked, and how much is written.
+    /// Waits until the controller has noted every record.
+    async fn until_noted(&self) -> Result<(), BenchError> {
+        let question = ShowRollout(AboutAgent::one(self.child.clone()));
+        let noted = async {
+            while self.mesh.ask_controller(&question).await?.behind > 0 {
+                tokio::time::sleep(BETWEEN_LOOKS).await;
+            }
+            Ok::<_, Error>(())
+        };
+        let noted = tokio::time::timeout(PATIENCE, noted).await;
+        noted.map_err(|_| BenchError::Broken(format!("the controller has not caught up in {PATIENCE:?}")))??;
+        Ok(())
+    }
+
+    /// What it takes until the last ticket is acked, the CPU until every record is noted, and how much is written.
     async fn measured(&self, run: impl AsyncFnOnce() -> Result<(), BenchError>) -> Result<Cost, BenchError> {
         let subjects = self.mesh.subjects();
         let work = [&self.parent, &self.child].map(|agent| subjects.work_stream(agent));
@@ -212,8 +238,10 @@ impl Family {
         let (spent, started) = (self.site.spent(), Instant::now());
         run().await?;
         self.site.until_empty(&work).await?;
+        let took = started.elapsed();
+        self.until_noted().await?;
         Ok(Cost {
-            took: started.elapsed(),
+            took,
             spent: self.site.spent().since(spent),
             written: self.site.stored_in(&streams).await? - before,
         })
@@ -235,17 +263,21 @@ pub(crate) async fn joins(options: &Options, setup: &ServerSetup, say: Say<'_>) 
         let mut report = Report::new(Workload::W11, format!("joins of {children}"), "", "");
         // Everything is cold at first.
         family.flat(SUBMITTERS as u64, None).await?;
-        let (mut joined, mut flat) = (Vec::new(), Vec::new());
+        let (mut joined, mut flat, mut awaited) = (Vec::new(), Vec::new(), Vec::new());
+        let intents = parents * children;
         for pair in 0..options.pairs() {
             if pair % 2 == 0 {
-                flat.push(family.flat(parents * children, None).await?);
+                flat.push(family.flat(intents, None).await?);
+                awaited.push(family.awaited(intents).await?);
             }
             joined.push(family.joins(parents, children).await?);
             if pair % 2 == 1 {
-                flat.push(family.flat(parents * children, None).await?);
+                awaited.push(family.awaited(intents).await?);
+                flat.push(family.flat(intents, None).await?);
             }
         }
-        report.facts = told(&joined, &flat, count(parents * children));
+        let others: [(&str, &[Cost]); 2] = [("a flat intent", &flat), ("an awaited intent", &awaited)];
+        report.facts = told(&joined, &others, count(intents));
         let memory = [family.site.pid(), Some(std::process::id())].map(|pid| pid.and_then(memory_mb));
         report.facts.push(Fact::new("memory of the server", memory[0], "MB"));
         report
@@ -257,37 +289,41 @@ pub(crate) async fn joins(options: &Options, setup: &ServerSetup, say: Say<'_>) 
     Ok(reports)
 }
 
-fn told(joined: &[Cost], flat: &[Cost], children: f64) -> Vec<Fact> {
-    let of = |costs: &[Cost], value: fn(&Cost) -> f64| {
-        let values: Vec<f64> = costs.iter().map(|cost| value(cost) / children).collect();
-        median(&values)
-    };
+/// What is measured, its unit, and its value for all that was measured together.
+type Measure<'m> = (&'static str, &'static str, &'m dyn Fn(&Cost) -> f64);
+
+/// What a child costs, and beside it each kind of intent that is no child.
+fn told(joined: &[Cost], others: &[(&str, &[Cost])], children: f64) -> Vec<Fact> {
     let time = |cost: &Cost| cost.took.as_secs_f64() * 1e6;
     let cpu = |cost: &Cost| {
         let both = [cost.spent.client, cost.spent.server];
         both.into_iter().flatten().sum::<Duration>().as_secs_f64() * 1e6
     };
     let written = |cost: &Cost| count(cost.written);
-    let ratio = |value: fn(&Cost) -> f64| {
-        let ratios: Vec<f64> = joined
-            .iter()
-            .zip(flat)
-            .map(|(one, two)| value(one) / value(two))
-            .collect();
-        median(&ratios)
-    };
-    let most = Target::AtMost(1.3);
-    vec![
-        Fact::new("time of a child", Some(of(joined, time)), "µs"),
-        Fact::new("time of a flat intent", Some(of(flat, time)), "µs"),
-        Fact::new("time, ratio", Some(ratio(time)), "").aiming(most),
-        Fact::new("CPU of a child", Some(of(joined, cpu)), "µs"),
-        Fact::new("CPU of a flat intent", Some(of(flat, cpu)), "µs"),
-        Fact::new("CPU, ratio", Some(ratio(cpu)), "").aiming(most),
-        Fact::new("written for a child", Some(of(joined, written)), "messages"),
-        Fact::new("written for a flat intent", Some(of(flat, written)), "messages"),
-        Fact::new("written, ratio", Some(ratio(written)), "").aiming(most),
-    ]
+    let measures: [Measure<'_>; 3] = [
+        ("time", "µs", &time),
+        ("CPU", "µs", &cpu),
+        ("written", "messages", &written),
+    ];
+    let mut facts = Vec::new();
+    for (measure, unit, value) in measures {
+        let of = |costs: &[Cost]| {
+            let values: Vec<f64> = costs.iter().map(|cost| value(cost) / children).collect();
+            Some(median(&values))
+        };
+        facts.push(Fact::new(format!("{measure}, a child"), of(joined), unit));
+        for (what, costs) in others {
+            facts.push(Fact::new(format!("{measure}, {what}"), of(costs), unit));
+            let ratios: Vec<f64> = joined
+                .iter()
+                .zip(*costs)
+                .map(|(one, two)| value(one) / value(two))
+                .collect();
+            let ratio = Fact::new(format!("{measure}, a child to {what}"), Some(median(&ratios)), "");
+            facts.push(ratio.aiming(Target::AtMost(1.3)));
+        }
+    }
+    facts
 }
 
 /// Measures keyed intents.
