@@ -241,3 +241,77 @@ async fn a_broken_file_changes_nothing_and_what_is_there_is_not_overwritten() {
         "parked(IMPORTED)"
     );
 }
+
+/// What is too large for a message, and what hops remember: the objects of a tree come with its intents.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_objects_of_a_tree_come_over_with_its_intents() {
+    let dir = TempDir::new().expect("a folder");
+    let in_folder = |name: &str| dir.path().join(name).to_str().expect("UTF-8").to_owned();
+    let large: Vec<u8> = (0..600_000_u32).map(|place| b'a' + (place % 23) as u8).collect();
+    let payload = in_folder("large.txt");
+    std::fs::write(&payload, &large).expect("written");
+    let old = TestMesh::start().await;
+    let echo = agent("echo", |envelope| async move { Outcome::complete(&envelope.payload) });
+    let echo = Running::start(old.server.url(), echo).await;
+    old.until_version_is("echo", "1.0.0", "active").await;
+    runs(&old, &["agents", "add", "reviewer", "--manual"]).await;
+    runs(
+        &old,
+        &["send", "echo", "--payload-file", &payload, "--id", "ended", "--wait"],
+    )
+    .await;
+    runs(&old, &["send", "reviewer", "--payload-file", &payload, "--id", "open"]).await;
+    runs(&old, &["send", "reviewer", "small", "--id", "plain"]).await;
+    echo.stop().await;
+    let file = in_folder("export");
+    let told = json(&old, &["export", &file]).await;
+    // Three pieces and their list, in each of two trees; the result is the same content as the payload, or its JSON.
+    let objects = messages(&old, "MESH_CONTEXT").await;
+    assert_eq!(told["objects"], objects, "{told}");
+
+    let new = TestMesh::start().await;
+    let dry = json(&new, &["import", &file, "--dry-run"]).await;
+    assert_eq!(
+        (&dry["objects"], messages(&new, "MESH_CONTEXT").await),
+        (&objects.into(), 0),
+        "{dry}"
+    );
+    for _ in 0..2 {
+        let told = json(&new, &["import", &file]).await;
+        assert_eq!(
+            (&told["objects"], &told["conflicts"]),
+            (&objects.into(), &Value::Array(Vec::new())),
+            "{told}"
+        );
+        assert_eq!(messages(&new, "MESH_CONTEXT").await, objects);
+    }
+    let result = new.run_baton(&["intents", "wait", "ended"]).await;
+    assert_eq!(
+        result.stdout.len(),
+        large.len(),
+        "{}",
+        String::from_utf8_lossy(&result.stderr)
+    );
+    assert!(result.stdout == large, "other bytes");
+    runs(&new, &["agents", "add", "reviewer", "--manual"]).await;
+    new.redrive(&id("open"), &[]).await;
+    let listed = json(&new, &["context", "list", "open"]).await;
+    let object = listed["objects"][0]["object"].as_str();
+    let object = object.unwrap_or_else(|| panic!("{listed}"));
+    let got = new.run_baton(&["context", "get", object]).await;
+    assert!(
+        got.stdout == large,
+        "other bytes: {}",
+        String::from_utf8_lossy(&got.stderr)
+    );
+
+    // In the place of one is something else: it stays, and is named.
+    let other = TestMesh::start().await;
+    let client = other.server.client().await;
+    let hash = object.rsplit('/').next().expect("a hash");
+    let place = format!("mesh.context.open.{hash}");
+    client.request(place, "junk".into()).await.expect("stored");
+    let (exit, said) = run(&other, &["import", &file]).await;
+    assert_eq!(exit, 4, "{said}");
+    assert!(said.contains("are other bytes") && said.contains(hash), "{said}");
+}

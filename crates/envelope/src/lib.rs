@@ -27,7 +27,9 @@ pub mod budget {
 }
 
 pub use archive::bundle::{Bundle, BundleError, BundleFacts, StoredRecord};
-pub use archive::export::{ExportError, ExportHead, ExportReader, ExportWriter, Exported};
+pub use archive::export::{
+    ExportCounts, ExportError, ExportHead, ExportPart, ExportReader, ExportWriter, Exported, ExportedObject,
+};
 pub use base::codes;
 pub use base::error::{BadName, DecodeError};
 pub use base::head::{HeadOf, head_with_fault, mend_head};

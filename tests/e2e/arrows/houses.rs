@@ -69,7 +69,7 @@ pub(super) const HOUSES: [House; 7] = [
             ("schedule", &["base", "message"]),
             ("rollout", &["amounts", "base", "people", "version"]),
             ("proof", &["archive", "base", "intent", "message"]),
-            ("archive", &["base", "intent"]),
+            ("archive", &["base", "intent", "message"]),
             (
                 "intent",
                 &["amounts", "base", "context", "message", "people", "version"],

@@ -1,9 +1,10 @@
 //! `baton export`: intents of this mesh in one file, for another mesh.
 
+use std::collections::HashSet;
 use std::io::BufWriter;
 use std::path::PathBuf;
 
-use baton_envelope::{AgentName, ExportError, ExportHead, ExportWriter, IntentId, Timestamp, codes};
+use baton_envelope::{AgentName, ExportCounts, ExportError, ExportHead, ExportWriter, IntentId, Timestamp, codes};
 use baton_jetstream::{Clock as _, ExportFilter, SystemClock};
 use clap::Args;
 use serde::Serialize;
@@ -33,6 +34,8 @@ struct Document<'a> {
     file: &'a PathBuf,
     closed: u64,
     open: u64,
+    /// How many messages hold the objects of their trees.
+    objects: u64,
     left_out: Vec<LeftOut>,
 }
 
@@ -64,6 +67,7 @@ pub(crate) async fn run(args: ExportArgs, app: &App) -> Result<(), CliError> {
     let mut writer = ExportWriter::new(BufWriter::new(&temporary), &head)?;
     let mut left_out = Vec::new();
     let filter = ExportFilter { agent, since };
+    let mut trees = HashSet::new();
     mesh.export(&filter, |bundle, is_open| match writer.add(&bundle, is_open) {
         Err(ExportError::Bundle(problem)) => {
             left_out.push(LeftOut {
@@ -72,10 +76,15 @@ pub(crate) async fn run(args: ExportArgs, app: &App) -> Result<(), CliError> {
             });
             Ok(())
         }
-        added => added.map_err(CliError::from),
+        added => {
+            trees.extend(bundle.tree());
+            added.map_err(CliError::from)
+        }
     })
     .await?;
-    let (closed, open) = writer.finish()?;
+    mesh.export_objects(&trees, |object| writer.add_object(&object).map_err(CliError::from))
+        .await?;
+    let ExportCounts { closed, open, objects } = writer.finish()?;
     temporary.as_file().sync_all().map_err(unwritten)?;
     temporary
         .persist_noclobber(&file)
@@ -84,12 +93,17 @@ pub(crate) async fn run(args: ExportArgs, app: &App) -> Result<(), CliError> {
         file: &file,
         closed,
         open,
+        objects,
         left_out,
     };
     app.output.show(&document, || {
         let closed = count_of(closed, "closed intent", "closed intents");
         let open = count_of(open, "open intent", "open intents");
-        format!("{closed} and {open} are in {}", file.display())
+        let objects = match objects {
+            0 => String::new(),
+            objects => format!(", with {} of their objects", count_of(objects, "message", "messages")),
+        };
+        format!("{closed} and {open} are in {}{objects}", file.display())
     })?;
     for one in &document.left_out {
         app.output.note(&format!("{} is left out: {}", one.intent, one.problem));

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use baton_envelope::{ExportReader, IntentId, Role, codes};
+use baton_envelope::{ExportPart, ExportReader, ExportedObject, IntentId, Role, codes};
 use baton_jetstream::Imported;
 use clap::Args;
 use serde::Serialize;
@@ -36,10 +36,25 @@ struct Document {
     parked: u64,
     /// How many were here already.
     known: u64,
+    /// How many messages hold objects of trees; here already or not.
+    objects: u64,
     conflicts: Vec<Conflict>,
 }
 
-/// An intent that was not imported.
+impl Document {
+    /// Notes an object, and whether it is here now.
+    fn take(&mut self, object: &ExportedObject, is_here: bool) {
+        match is_here {
+            true => self.objects += 1,
+            false => self.conflicts.push(Conflict {
+                intent: object.tree.clone(),
+                problem: format!("in the place of its object {} are other bytes", object.hash),
+            }),
+        }
+    }
+}
+
+/// An intent that was not imported, or not with all of its objects.
 #[derive(Debug, Serialize)]
 struct Conflict {
     intent: IntentId,
@@ -51,7 +66,7 @@ pub(crate) async fn run(args: ImportArgs, app: &App) -> Result<(), CliError> {
     let ImportArgs { file, dry_run } = args;
     // Once to its end before anything is written: only the end says whether the file is whole.
     let mut reader = open(&file)?;
-    while reader.next_intent()?.is_some() {}
+    while reader.next_part()?.is_some() {}
     let mesh = app.connect().await?;
     let by = who::author(Role::Operator);
     let mut reader = open(&file)?;
@@ -61,7 +76,14 @@ pub(crate) async fn run(args: ImportArgs, app: &App) -> Result<(), CliError> {
         dry_run,
         ..Document::default()
     };
-    while let Some(one) = reader.next_intent()? {
+    while let Some(part) = reader.next_part()? {
+        let one = match part {
+            ExportPart::Intent(one) => one,
+            ExportPart::Object(object) => {
+                done.take(&object, dry_run || mesh.import_object(&object).await?);
+                continue;
+            }
+        };
         let imported = if dry_run {
             let found = mesh.import_finds(&one.bundle, one.is_open).await?;
             found.unwrap_or(if one.is_open {
@@ -112,10 +134,15 @@ fn text(done: &Document) -> String {
         archived,
         parked,
         known,
+        objects,
         ..
     } = done;
     let would = if *dry_run { "would be imported" } else { "imported" };
     let mut text = format!("{would}: {archived} closed, {parked} open and parked; here already: {known}");
+    if *objects > 0 {
+        let messages = count_of(*objects, "message", "messages");
+        text.push_str(&format!("; {messages} of objects"));
+    }
     if !done.conflicts.is_empty() {
         let mut table = Table::new(&["NOT IMPORTED", "BECAUSE"]);
         for one in &done.conflicts {

@@ -12,6 +12,7 @@ use crate::base::error::DecodeError;
 use crate::base::ids::IntentId;
 use crate::base::timestamp::Timestamp;
 use crate::intent::event::Event;
+use crate::intent::record::Record;
 use crate::intent::summary::RecordSummary;
 
 /// The form of a bundle that this build writes, and the newest one that it reads.
@@ -132,6 +133,12 @@ struct Entry {
 }
 
 impl Bundle {
+    /// The tree that its last record says it is of: that of its own intent where it names no root. `None` where nobody can read it.
+    pub fn tree(&self) -> Option<IntentId> {
+        let last = Record::decode(&self.records.last()?.body).ok()?.snapshot;
+        Some(last.root.unwrap_or_else(|| self.intent.clone()))
+    }
+
     /// Encodes the bundle.
     ///
     /// # Errors

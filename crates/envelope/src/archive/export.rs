@@ -12,6 +12,7 @@ use crate::archive::bundle::{Bundle, BundleError};
 use crate::base::ids::IntentId;
 use crate::base::protocol::{PROTOCOL, Protocol};
 use crate::base::timestamp::Timestamp;
+use crate::message::object::{ObjectHash, PieceList};
 
 /// The form that this build writes, and the newest one that it reads.
 const FORM: u32 = 1;
@@ -86,6 +87,80 @@ struct Entry {
 struct Counts {
     closed: u64,
     open: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    objects: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// How much a file has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExportCounts {
+    /// Intents that had ended.
+    pub closed: u64,
+    /// Intents that were open.
+    pub open: u64,
+    /// Messages that hold objects.
+    pub objects: u64,
+}
+
+/// The line before each object.
+#[derive(Serialize, Deserialize)]
+struct ObjectEntry {
+    tree: IntentId,
+    object: String,
+    media: String,
+    bytes: u64,
+}
+
+/// A message that holds an object of a tree, or a piece of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportedObject {
+    /// The tree.
+    pub tree: IntentId,
+    /// The hash that it stands under.
+    pub hash: ObjectHash,
+    /// Which of the places of that hash.
+    pub place: u32,
+    /// The media type.
+    pub media: String,
+    /// The content; or where that is in pieces, the list of them.
+    pub body: Vec<u8>,
+    /// The size of the content.
+    pub bytes: u64,
+    /// Whether the body is a list of pieces.
+    pub is_list: bool,
+}
+
+impl ExportedObject {
+    /// What stands under the last token of a subject; `None` where that is nothing that a reader would take.
+    pub fn of(tree: IntentId, token: &str, media: &str, body: Vec<u8>) -> Option<Self> {
+        let (hash, place) = ObjectHash::of_token(token)?;
+        let bytes = match ObjectHash::of(&body) == hash {
+            true => body.len() as u64,
+            false => PieceList::decode(&body, &hash).ok()?.bytes,
+        };
+        Some(Self {
+            is_list: ObjectHash::of(&body) != hash,
+            tree,
+            hash,
+            place,
+            media: media.to_owned(),
+            body,
+            bytes,
+        })
+    }
+}
+
+/// What a file has next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExportPart {
+    /// An intent.
+    Intent(Exported),
+    /// An object of a tree.
+    Object(ExportedObject),
 }
 
 /// One intent of a file.
@@ -138,18 +213,37 @@ impl<W: Write> ExportWriter<W> {
         self.put(&bytes)
     }
 
-    /// Ends the file: how much it has, and the digest of it all. Gives the numbers of closed and open intents.
+    /// Adds an object of a tree.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn finish(mut self) -> Result<(u64, u64), ExportError> {
+    pub fn add_object(&mut self, object: &ExportedObject) -> Result<(), ExportError> {
+        self.counts.objects += 1;
+        self.line(&ObjectEntry {
+            tree: object.tree.clone(),
+            object: object.hash.token(object.place),
+            media: object.media.clone(),
+            bytes: object.body.len() as u64,
+        })?;
+        self.put(&object.body)
+    }
+
+    /// Ends the file: how much it has, and the digest of it all.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn finish(mut self) -> Result<ExportCounts, ExportError> {
         let counts = self.counts;
         self.line(&counts)?;
         let digest = text_of(self.digest);
         self.out.write_all(digest.as_bytes())?;
         self.out.write_all(b"\n")?;
         self.out.flush()?;
-        Ok((counts.closed, counts.open))
+        Ok(ExportCounts {
+            closed: counts.closed,
+            open: counts.open,
+            objects: counts.objects,
+        })
     }
 
     fn line<T: Serialize>(&mut self, value: &T) -> Result<(), ExportError> {
@@ -164,7 +258,7 @@ impl<W: Write> ExportWriter<W> {
     }
 }
 
-/// Reads a file. Nothing of it counts before [`ExportReader::next_intent`] has given `None`: only the end has the digest.
+/// Reads a file. Nothing of it counts before [`ExportReader::next_part`] has given `None`: only the end has the digest.
 #[derive(Debug)]
 pub struct ExportReader<R> {
     input: R,
@@ -203,36 +297,65 @@ impl<R: BufRead> ExportReader<R> {
         &self.head
     }
 
-    /// The next intent, its records verified; `None` at the end of a file that is whole.
+    /// The next intent, its records verified, or the next object, compared with its hash; `None` at the end of a file that is
+    /// whole.
     ///
     /// # Errors
     /// When the file is not as it was written.
-    pub fn next_intent(&mut self) -> Result<Option<Exported>, ExportError> {
+    pub fn next_part(&mut self) -> Result<Option<ExportPart>, ExportError> {
         if self.is_over {
             return Ok(None);
         }
         let line = self.line()?;
-        let Ok(Entry { intent, open, bytes }) = serde_json::from_slice(&line) else {
-            return self.end(&line).map(|()| None);
-        };
+        if let Ok(entry) = serde_json::from_slice(&line) {
+            return self.intent(&entry).map(|one| Some(ExportPart::Intent(one)));
+        }
+        match serde_json::from_slice(&line) {
+            Ok(entry) => self.object(entry).map(|one| Some(ExportPart::Object(one))),
+            Err(_) => self.end(&line).map(|()| None),
+        }
+    }
+
+    fn object(&mut self, entry: ObjectEntry) -> Result<ExportedObject, ExportError> {
+        let ObjectEntry {
+            tree,
+            object,
+            media,
+            bytes,
+        } = entry;
+        let what = format!("object {object} of {tree}");
+        let body = self.content(bytes, &what)?;
+        let read = ExportedObject::of(tree, &object, &media, body);
+        self.counts.objects += 1;
+        read.ok_or_else(|| malformed(format!("{what} is not what its hash says")))
+    }
+
+    /// So many bytes.
+    fn content(&mut self, bytes: u64, what: &str) -> Result<Vec<u8>, ExportError> {
         let mut content = Vec::new();
         let got = (&mut self.input).take(bytes).read_to_end(&mut content)?;
         if u64::try_from(got).ok() != Some(bytes) {
-            return Err(malformed(format!("{intent} is cut off")));
+            return Err(malformed(format!("{what} is cut off")));
         }
         self.digest.update(&content);
+        Ok(content)
+    }
+
+    fn intent(&mut self, entry: &Entry) -> Result<Exported, ExportError> {
+        let Entry { intent, open, bytes } = entry;
+        let content = self.content(*bytes, intent.as_str())?;
         let bundle = Bundle::decode(&content)?;
-        if bundle.intent != intent {
+        if bundle.intent != *intent {
             return Err(malformed(format!("the bundle of {intent} is of {}", bundle.intent)));
         }
-        if open {
+        if *open {
             bundle.verify_open()?;
             self.counts.open += 1;
         } else {
             bundle.verify()?;
             self.counts.closed += 1;
         }
-        Ok(Some(Exported { is_open: open, bundle }))
+        Ok(Exported { is_open: *open, bundle })
     }
 
     /// The end: the counts were read as `line`, and the digest follows.
@@ -240,8 +363,8 @@ impl<R: BufRead> ExportReader<R> {
         let counts: Counts = read(line, "a line between its intents")?;
         if counts != self.counts {
             return Err(malformed(format!(
-                "it says {} closed and {} open intents, and has {} and {}",
-                counts.closed, counts.open, self.counts.closed, self.counts.open
+                "it says {} closed and {} open intents and {} objects, and has {}, {} and {}",
+                counts.closed, counts.open, counts.objects, self.counts.closed, self.counts.open, self.counts.objects
             )));
         }
         let found = text_of(std::mem::take(&mut self.digest));
@@ -349,14 +472,33 @@ mod tests {
         let mut writer = ExportWriter::new(&mut out, &ExportHead::new("mesh", at())).expect("begun");
         writer.add(&bundle("one", false), false).expect("added");
         writer.add(&bundle("two", true), true).expect("added");
-        assert_eq!(writer.finish().expect("ended"), (1, 1));
+        for object in objects() {
+            writer.add_object(&object).expect("added");
+        }
+        let counts = writer.finish().expect("ended");
+        assert_eq!((counts.closed, counts.open, counts.objects), (1, 1, 3));
         out
     }
 
-    fn all(bytes: &[u8]) -> Result<Vec<Exported>, ExportError> {
+    /// Content of two pieces, and of one in a place of its own.
+    fn objects() -> Vec<ExportedObject> {
+        let content = vec![7; crate::PIECE_BYTES + 1];
+        let list = PieceList::of(&content);
+        let whole = ObjectHash::of(&content);
+        let one = |token: String, body: Vec<u8>| {
+            ExportedObject::of("one".parse().expect("id"), &token, "text/plain", body).expect("an object")
+        };
+        vec![
+            one(whole.token(1), list.encode()),
+            one(list.pieces[1].token(1), vec![7]),
+            one(ObjectHash::of(b"x").token(2), b"x".to_vec()),
+        ]
+    }
+
+    fn all(bytes: &[u8]) -> Result<Vec<ExportPart>, ExportError> {
         let mut reader = ExportReader::new(bytes)?;
         let mut found = Vec::new();
-        while let Some(one) = reader.next_intent()? {
+        while let Some(one) = reader.next_part()? {
             found.push(one);
         }
         Ok(found)
@@ -365,11 +507,22 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again_byte_for_byte() {
         let found = all(&file()).expect("whole");
-        let expected = [("one", false), ("two", true)].map(|(id, is_open)| Exported {
-            is_open,
-            bundle: bundle(id, is_open),
+        let intents = [("one", false), ("two", true)].map(|(id, is_open)| {
+            ExportPart::Intent(Exported {
+                is_open,
+                bundle: bundle(id, is_open),
+            })
         });
+        let expected: Vec<ExportPart> = intents
+            .into_iter()
+            .chain(objects().into_iter().map(ExportPart::Object))
+            .collect();
         assert_eq!(found, expected);
+        let [ExportPart::Object(list), _, ExportPart::Object(other)] = &found[2..] else {
+            panic!("{found:?}")
+        };
+        assert_eq!((list.is_list, list.bytes), (true, crate::PIECE_BYTES as u64 + 1));
+        assert_eq!((other.is_list, other.bytes, other.place), (false, 1, 2));
         assert_eq!(ExportReader::new(&*file()).expect("a head").head().namespace, "mesh");
     }
 
@@ -387,6 +540,32 @@ mod tests {
         let mut more = whole;
         more.push(b'x');
         assert!(all(&more).is_err());
+    }
+
+    /// An older build reads what has no objects.
+    #[test]
+    fn the_last_line_says_nothing_of_objects_where_there_are_none() {
+        let mut out = Vec::new();
+        let writer = ExportWriter::new(&mut out, &ExportHead::new("mesh", at())).expect("begun");
+        writer.finish().expect("ended");
+        let text = String::from_utf8(out).expect("text");
+        assert!(text.contains("\n{\"closed\":0,\"open\":0}\n"), "{text}");
+    }
+
+    #[test]
+    fn what_is_not_what_its_hash_says_is_no_object() {
+        let tree = || "one".parse().expect("id");
+        let token = ObjectHash::of(b"x").token(1);
+        assert!(ExportedObject::of(tree(), &token, "text/plain", b"y".to_vec()).is_none());
+        assert!(ExportedObject::of(tree(), "x", "text/plain", b"x".to_vec()).is_none());
+        let mut out = Vec::new();
+        let mut writer = ExportWriter::new(&mut out, &ExportHead::new("mesh", at())).expect("begun");
+        let mut object = ExportedObject::of(tree(), &token, "text/plain", b"x".to_vec()).expect("an object");
+        object.body = b"y".to_vec();
+        writer.add_object(&object).expect("added");
+        writer.finish().expect("ended");
+        let refused = all(&out).expect_err("a lie").to_string();
+        assert!(refused.contains("is not what its hash says"), "{refused}");
     }
 
     #[test]

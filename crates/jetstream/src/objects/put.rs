@@ -49,7 +49,7 @@ enum Answer {
 
 /// What stands on the subject now.
 #[derive(Debug, PartialEq, Eq)]
-enum Placed {
+pub(super) enum Placed {
     /// What was to be stored.
     Same,
     /// Something else, for ever.
@@ -74,12 +74,12 @@ struct AckError {
 
 /// One message of an object.
 #[derive(Clone, Copy)]
-struct Part<'a> {
-    form: &'static str,
-    media: &'a str,
-    body: &'a Bytes,
+pub(super) struct Part<'a> {
+    pub(super) form: &'static str,
+    pub(super) media: &'a str,
+    pub(super) body: &'a Bytes,
     /// The size of the content that it stands for.
-    bytes: usize,
+    pub(super) bytes: usize,
 }
 
 impl Mesh {
@@ -194,7 +194,7 @@ impl Mesh {
     }
 
     /// Stores one message, or finds what stands in its place.
-    async fn put_one(&self, subject: &str, part: Part<'_>) -> Result<Placed, Error> {
+    pub(super) async fn put_one(&self, subject: &str, part: Part<'_>) -> Result<Placed, Error> {
         let until = Instant::now() + PURSUIT;
         let mut unheard = Unheard::default();
         let mut is_doubted = false;
