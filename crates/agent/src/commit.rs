@@ -234,7 +234,7 @@ impl WorkerContext {
             history,
             note,
             undo,
-            handed_on,
+            mut handed_on,
         } = with;
         if let Some(Err(bad)) = kind.as_deref().map(check_kind) {
             let fault = Fault::terminal(codes::MALFORMED_ENVELOPE, format!("the handoff: {bad}"));
@@ -267,6 +267,9 @@ impl WorkerContext {
             Ok(next) => next,
             Err(error) => return park(error),
         };
+        if let Some(task) = handed_on.task.take() {
+            next.task = Some(task.over(next.task.take()));
+        }
         if next.has_large_payload() || handed_on.matters(envelope) {
             next = match Box::pin(self.fitted(at, envelope, (&route, &version), next, handed_on)).await {
                 Ok(next) => next,

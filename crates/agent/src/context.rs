@@ -193,6 +193,7 @@ impl Hop {
             joined: std::mem::take(&mut self.joined),
             seen: self.context.as_ref().map(|context| Box::new(context.seen())),
             view: None,
+            task: None,
         }
     }
 

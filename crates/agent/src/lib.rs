@@ -92,5 +92,5 @@ pub use worker::{RunSummary, Worker};
 pub use baton_envelope::budget::{Amount, BudgetRefused};
 pub use baton_envelope::context::Kind;
 pub use baton_envelope::people::{Approval, Choice, Decision, Preset};
-pub use baton_envelope::{Body, IntentId, Json, Timestamp, WaitOutcome, WaitResult};
+pub use baton_envelope::{Body, IntentId, Json, Task, Timestamp, WaitOutcome, WaitResult};
 pub use baton_jetstream::KeptMemory;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use baton_envelope::codes;
 use baton_envelope::context::{self, Counter, Gap, Kind, MemoryKey, Relevance, Request, Strategy};
-use baton_envelope::{Envelope, ObjectHash, SpaceName};
+use baton_envelope::{Envelope, ObjectHash, SpaceName, Task};
 use baton_tokens::{Counter as _, O200k};
 
 use crate::fault::Fault;
@@ -258,6 +258,8 @@ pub(crate) struct HandedOn {
     pub(crate) seen: Option<Box<Seen>>,
     /// What it asks of the view of its receiver.
     pub(crate) view: Option<Box<View>>,
+    /// What it tells its receiver of the task anew.
+    pub(crate) task: Option<Box<Task>>,
 }
 
 impl HandedOn {
@@ -266,6 +268,7 @@ impl HandedOn {
         joined: Vec::new(),
         seen: None,
         view: None,
+        task: None,
     };
 
     /// Whether a handoff of this envelope has to look at its context at all: where nobody remembers anything it costs nothing.

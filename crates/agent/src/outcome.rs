@@ -3,7 +3,9 @@
 use std::fmt;
 
 use baton_envelope::codes;
-use baton_envelope::{AgentName, Body, CapabilityName, ChannelName, Envelope, HistoryEntry, Json, Undo, WaitSpec};
+use baton_envelope::{
+    AgentName, Body, CapabilityName, ChannelName, Envelope, HistoryEntry, Json, Task, Undo, WaitSpec,
+};
 use serde::Serialize;
 
 use crate::fault::Fault;
@@ -252,6 +254,14 @@ impl Outcome {
             OutcomeKind::Broadcast(message) => message.kind = Some(new.into()),
             OutcomeKind::Complete(_) | OutcomeKind::Reject { .. } => {}
         }
+        self
+    }
+
+    /// Tells the receiver of a handoff what it is asked to do, where the work stands, or the goal: what this names is told anew,
+    /// and the rest of the task stays as this hop has got it.
+    #[must_use]
+    pub fn with_task(mut self, task: Task) -> Self {
+        self.handed_on.task = Some(Box::new(task));
         self
     }
 

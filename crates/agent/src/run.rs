@@ -363,9 +363,10 @@ fn suspended(hop: &mut Hop, ended: RunResult) -> RunResult {
     };
     match ended {
         RunResult::Done(mut outcome) => {
-            let view = outcome.handed_on.view.take();
+            let HandedOn { view, task, .. } = std::mem::take(&mut outcome.handed_on);
             outcome.handed_on = HandedOn {
                 view,
+                task,
                 ..hop.handed_on()
             };
             RunResult::Done(outcome)

@@ -88,6 +88,8 @@ impl WorkerContext {
             joined,
             seen,
             view,
+            // It is in the envelope.
+            task: _,
         } = handed_on;
         let tree = envelope.root();
         let before = context_of(envelope)?;

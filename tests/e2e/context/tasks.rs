@@ -1,14 +1,15 @@
 //! What a sender says of its work from outside, what it expects back, and what hops could read of what they were given.
 
-use baton_agent::{Agent, Fault, Handler, Hop, Kind, Memory, Outcome, RetryPolicy};
+use baton_agent::{Agent, Fault, Handler, Hop, Kind, Memory, Outcome, RetryPolicy, Task};
 use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Running, SOON, TAKEOVER};
 use baton_e2e::gated::result_as;
 use baton_envelope::IntentId;
 use baton_testkit::eventually;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use crate::nats_cli::{publish, run};
+use crate::nats_cli::{publish, run, worker};
 
 fn agent(name: &str) -> baton_agent::AgentBuilder {
     let policy = RetryPolicy {
@@ -264,4 +265,78 @@ async fn hops_that_cannot_read_what_they_are_given_raise_an_alarm() {
     for worker in [keys, gives] {
         worker.stop().await;
     }
+}
+
+/// Tells the next agent what it is to do.
+struct Asks;
+
+impl Handler for Asks {
+    type Input = Value;
+
+    async fn handle(&self, _: &mut Hop, payload: Value) -> Result<Outcome, Fault> {
+        Ok(Outcome::hand_off("program", &payload)?.with_task(Task::ask("review the draft")))
+    }
+}
+
+/// Completes with the task that it was given.
+struct Tells;
+
+impl Handler for Tells {
+    type Input = Value;
+
+    async fn handle(&self, hop: &mut Hop, _: Value) -> Result<Outcome, Fault> {
+        let text = hop.context().await?.text().to_owned();
+        let task = hop.task().cloned().unwrap_or_default();
+        let all = [&task.goal, &task.state, &task.ask];
+        assert!(all.iter().copied().flatten().all(|said| text.contains(said)), "{text}");
+        Outcome::complete(&all)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_tells_the_next_one_its_task_and_the_goal_goes_all_the_way() {
+    let (mesh, dir) = (TestMesh::start().await, TempDir::new().expect("folder"));
+    let program = r#"python3 -c '
+import json, sys
+task = json.load(sys.stdin)["task"]
+if task != {"goal": "ship the otter", "ask": "review the draft"}:
+    print(json.dumps({"outcome": "fail", "code": "OTHER_TASK", "message": json.dumps(task)}))
+else:
+    print(json.dumps({"outcome": "hand_off", "to": "tells", "payload": 1, "task": {"state": "reviewed", "ask": "print it"}}))'"#;
+    let asks = started(&mesh, "asks", agent("asks").handler(Asks)).await;
+    let tells = started(&mesh, "tells", agent("tells").handler(Tells)).await;
+    let _program = worker(&mesh, dir.path(), "program", &["--exec", program, "--json"]).await;
+    let line = [
+        "send",
+        "asks",
+        "1",
+        "--goal",
+        "ship the otter",
+        "--ask",
+        "read it",
+        "--id",
+        "order-42",
+    ];
+    run(mesh.baton(&line)).await.exits(0);
+    let head = mesh.until(&id("order-42"), "completed", SOON).await;
+    assert_eq!(
+        result_as::<Value>(&head),
+        json!(["ship the otter", "reviewed", "print it"])
+    );
+    for (outcome, says) in [
+        (
+            r#"{"outcome":"complete","result":1,"task":{"ask":"x"}}"#,
+            "only \"hand_off\" and \"next\"",
+        ),
+        (r#"{"outcome":"next","payload":1,"task":{"question":"x"}}"#, "question"),
+    ] {
+        let program = format!("printf '%s' '{outcome}'");
+        let _worker = worker(&mesh, dir.path(), "wrong", &["--exec", &program, "--json"]).await;
+        let refused = mesh.submit(&format!("wrong-{}", says.len()), "wrong", "1").await;
+        let head = mesh.until(&refused, "parked", SOON).await;
+        let error = head.record.snapshot.error.expect("an error");
+        assert!(error.code == "BAD_OUTCOME" && error.message.contains(says), "{error:?}");
+    }
+    asks.stop().await;
+    tells.stop().await;
 }

@@ -65,6 +65,28 @@ fn bad(field: &str, value: &str, problem: impl Into<String>, fix: impl Into<Stri
 }
 
 impl Task {
+    /// What somebody asks of a receiver.
+    pub fn ask(ask: impl Into<String>) -> Self {
+        Self {
+            ask: Some(ask.into()),
+            ..Self::default()
+        }
+    }
+
+    /// This task, and what it leaves open as it was before.
+    #[must_use]
+    pub fn over(self, before: Option<Self>) -> Self {
+        let before = before.unwrap_or_default();
+        let mut extra = before.extra;
+        extra.extend(self.extra);
+        Self {
+            goal: self.goal.or(before.goal),
+            state: self.state.or(before.state),
+            ask: self.ask.or(before.ask),
+            extra,
+        }
+    }
+
     /// The value of the header that says this, where there is anything to say.
     pub fn header(task: Option<&Self>, expects: Option<&Expects>) -> Option<String> {
         /// A header says `checked` where it is false: absent, it is true there.

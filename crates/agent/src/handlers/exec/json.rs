@@ -144,6 +144,36 @@ pub(crate) struct Reply {
     /// What the receiver of a handoff is given of what is remembered.
     #[serde(default)]
     context: Option<AskedView>,
+    /// What it is told of the task anew.
+    #[serde(default)]
+    task: Option<AskedTask>,
+}
+
+/// What a program tells of the task.
+#[derive(Debug, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "for `task` an object, such as {\"ask\": \"review it\"}"
+)]
+struct AskedTask {
+    #[serde(default)]
+    goal: Option<String>,
+    #[serde(default)]
+    state: Option<String>,
+    #[serde(default)]
+    ask: Option<String>,
+}
+
+impl AskedTask {
+    fn task(self) -> Task {
+        let Self { goal, state, ask } = self;
+        Task {
+            goal,
+            state,
+            ask,
+            ..Task::default()
+        }
+    }
 }
 
 /// One capability, or a list of them that are all needed.
@@ -183,7 +213,7 @@ impl Kind {
 
     fn has_no_view(self) -> String {
         format!(
-            "an outcome \"{}\" has a `context`: only \"hand_off\" and \"next\" have one, which says what the receiver is given",
+            "an outcome \"{}\" has a `context` or a `task`: only \"hand_off\" and \"next\" have them, which say what the receiver is given",
             self.name()
         )
     }
@@ -363,7 +393,8 @@ impl Reply {
             return Err(kind.has_no_undo());
         }
         let view = self.context.take().map(AskedView::view);
-        if view.is_some() && !matches!(kind, Kind::HandOff | Kind::Next) {
+        let task = self.task.take().map(AskedTask::task);
+        if (view.is_some() || task.is_some()) && !matches!(kind, Kind::HandOff | Kind::Next) {
             return Err(kind.has_no_view());
         }
         let missing = |field: &str| format!("an outcome \"{}\" needs `{field}`", kind.name());
@@ -417,6 +448,10 @@ impl Reply {
         let outcome = Outcome { undo, ..outcome };
         let outcome = match view {
             Some(view) => outcome.with_context(view),
+            None => outcome,
+        };
+        let outcome = match task {
+            Some(task) => outcome.with_task(task),
             None => outcome,
         };
         let outcome = match self.kind {

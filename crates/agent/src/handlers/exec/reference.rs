@@ -41,6 +41,7 @@ All but retry and fail may have note and cost. A step, a hand_off and a next may
   \"undo\": {\"agent\": AGENT, \"payload\": JSON}, also kind, payload_encoding
 A hand_off and a next may say what the receiver is given of what is remembered:
   \"context\": {\"tokens\": N}, with strategy (trim, full, summary, lazy), include_recent, names, without
+  \"task\": {\"ask\": TEXT}, with goal, state; what it does not name stays as it was
 Or it waits, and ends; it runs again when that has come, and finds it in waits:
   {\"wait\": {\"name\": NAME}}, with kind (signal, callback, sleep), until, then (give, park, fail), title;
   approval in it asks people: who, quorum, choices, form, four_eyes, escalate and more, or {};
