@@ -45,6 +45,7 @@ pub(crate) fn rendered() -> Result<Rendered, BenchError> {
         agents.insert(
             name,
             AgentEntry {
+                spaces: Vec::new(),
                 key,
                 old_key: None,
                 password: None,

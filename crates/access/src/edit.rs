@@ -1,6 +1,6 @@
 //! Changes to the file that keep its comments and its order.
 
-use baton_envelope::{AccountName, AgentName, CapabilityName, ChannelName};
+use baton_envelope::{AccountName, AgentName, CapabilityName, ChannelName, SpaceName};
 use toml_edit::{Array, DocumentMut, Item, Table, value};
 
 use crate::error::AccessError;
@@ -12,8 +12,8 @@ use crate::secret::Secret;
 /// Who is added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Member {
-    /// An agent.
-    Agent(AgentName),
+    /// An agent, with the spaces that it may write to beside its own.
+    Agent(AgentName, Vec<SpaceName>),
     /// A publisher, with what it may do.
     Publisher(AccountName, Scope),
     /// A person, with a role.
@@ -46,7 +46,7 @@ impl Member {
     /// Its name.
     pub fn name(&self) -> &str {
         match self {
-            Self::Agent(name) => name.as_str(),
+            Self::Agent(name, _) => name.as_str(),
             Self::Publisher(name, _) | Self::Person(name, _) => name.as_str(),
         }
     }
@@ -54,7 +54,7 @@ impl Member {
     /// The kind of account, in a word.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Agent(_) => "agent",
+            Self::Agent(..) => "agent",
             Self::Publisher(..) => "publisher",
             Self::Person(..) => "person",
         }
@@ -62,7 +62,7 @@ impl Member {
 
     fn section(&self) -> &'static str {
         match self {
-            Self::Agent(_) => "agents",
+            Self::Agent(..) => "agents",
             Self::Publisher(..) => "publishers",
             Self::Person(..) => "people",
         }
@@ -83,7 +83,11 @@ pub fn add(text: &str, member: &Member, secret: &Secret) -> Result<String, Acces
     }
     let mut entry = Table::new();
     match member {
-        Member::Agent(_) => {}
+        Member::Agent(_, spaces) if spaces.is_empty() => {}
+        Member::Agent(_, spaces) => {
+            let spaces: Array = spaces.iter().map(SpaceName::as_str).collect();
+            entry.insert("spaces", value(spaces));
+        }
         Member::Publisher(_, scope) => {
             let may: Array = scope.may.iter().map(AgentName::as_str).collect();
             entry.insert("may", value(may));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use baton_envelope::{AccountName, AgentName, CapabilityName, ChannelName, Namespace};
+use baton_envelope::{AccountName, AgentName, CapabilityName, ChannelName, Namespace, SpaceName};
 use serde::{Deserialize, Serialize};
 
 use crate::error::AccessError;
@@ -128,7 +128,11 @@ entry! {
 }
 entry! {
     /// `[agents.NAME]`: all workers of an agent, of any version.
-    AgentEntry {}
+    AgentEntry {
+        /// The spaces that it may write memories to, beside that of its own name.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        spaces: Vec<SpaceName>,
+    }
 }
 entry! {
     /// `[publishers.NAME]`: a program that asks for work and knows nothing of Baton.

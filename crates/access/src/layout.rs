@@ -169,9 +169,9 @@ impl Layout {
         let mut plan = Plan::default();
         let mesh = names.account();
         plan.open(&mesh, Owner::Controllers, Some(access.limits.clone()));
-        for agent in access.agents.keys() {
+        for (agent, entry) in &access.agents {
             plan.open(agent.as_str(), Owner::Agent, None);
-            agent::grant(&mut plan, &names, agent);
+            agent::grant(&mut plan, &names, (agent, &entry.spaces));
         }
         for (publisher, entry) in &access.publishers {
             plan.open(publisher.as_str(), Owner::Publisher, None);

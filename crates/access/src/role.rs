@@ -214,7 +214,9 @@ impl Right {
             Self::WritesRecords => "write a record on any intent",
             Self::WritesTickets => "write a ticket for any agent",
             Self::WritesObjects => "store an object once, in the tree of any intent",
-            Self::WritesMemories => "write memories: an agent in the space of its own name, a person in every space",
+            Self::WritesMemories => {
+                "write memories: an agent in the space of its own name and in those that it is given, a person in every space"
+            }
             Self::SpendsOfItsCap => "have controllers grant calls out of the cap of its own agent, and settle them",
             Self::SpeaksForItself => "send heartbeats and answer controllers, as its own agent only",
             Self::HearsReplies => "hear the answers under its own `reply.`",

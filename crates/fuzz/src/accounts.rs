@@ -12,7 +12,7 @@ pub(crate) fn accounts(bytes: &[u8]) {
         is_whole(&render(&access));
     }
     let secret = Secret::make(Form::Key, [7; RANDOM_BYTES]).expect("a key");
-    let member = Member::Agent(ADDED.parse().expect("a name"));
+    let member = Member::Agent(ADDED.parse().expect("a name"), Vec::new());
     // Some ways to write the file only a person can change.
     let Ok(with) = add(text, &member, &secret) else { return };
     let added = Access::parse(&with).expect("what was added to can be read");

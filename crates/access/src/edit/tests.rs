@@ -17,7 +17,7 @@ fn file() -> String {
 }
 
 fn agent(name: &str) -> Member {
-    Member::Agent(name.parse().expect("name"))
+    Member::Agent(name.parse().expect("name"), Vec::new())
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! An agent: takes its own tickets, commits to the ledger, writes tickets for whomever it hands off to.
 
-use baton_envelope::AgentName;
+use std::collections::BTreeSet;
+
+use baton_envelope::{AgentName, SpaceName};
 
 use super::names::Names;
 use super::{Grant, Plan};
@@ -10,9 +12,12 @@ use crate::role::Right::{
 };
 
 /// What the workers of an agent may do. They make no stream and no consumer: controllers do, when they hear of a new version.
-pub(super) fn grant(plan: &mut Plan, names: &Names, agent: &AgentName) {
+pub(super) fn grant(plan: &mut Plan, names: &Names, (agent, spaces): (&AgentName, &[SpaceName])) {
     let mesh = names.account();
-    for grant in from_mesh(names, agent) {
+    let others: BTreeSet<&str> = spaces.iter().map(SpaceName::as_str).collect();
+    let others = others.into_iter().filter(|space| *space != agent.as_str());
+    let others = others.map(|space| Grant::asks(WritesMemories, names.of(&format!("memory.{space}.*"))));
+    for grant in from_mesh(names, agent).into_iter().chain(others) {
         plan.grant(&mesh, agent.as_str(), grant);
     }
     for grant in to_mesh(names, agent) {
@@ -78,7 +83,7 @@ fn from_mesh(names: &Names, agent: &AgentName) -> Vec<Grant> {
         ),
         Grant::asks(ReadsObjects, names.api(&format!("STREAM.MSG.GET.{context}"))),
         Grant::asks(WritesObjects, names.of("context.*.*")),
-        // Memories that outlive intents: it reads every space, and writes in that of its own name.
+        // Memories that outlive intents: it reads every space, and writes in that of its own name, and in those that it is given.
         Grant::asks_for_many(ReadsMemories, names.api(&format!("DIRECT.GET.{memory}"))),
         Grant::asks(
             ReadsMemories,

@@ -189,3 +189,27 @@ fn a_role_may_what_the_lesser_ones_may_and_more() {
         assert!(have.iter().any(|subject| !imports(&layout, lesser).contains(subject)));
     }
 }
+
+/// An agent writes in the space of its own name, and in those that its entry names; no other agent writes there.
+#[test]
+fn an_agent_writes_in_its_own_space_and_in_those_that_it_is_given() {
+    let given = FILE.replace(
+        "[agents.code]",
+        "[agents.code]\nspaces = [\"house-rules\", \"code\", \"research\", \"house-rules\"]",
+    );
+    let layout = Layout::of(&Access::parse(&given).expect("reads"));
+    let written = |agent| {
+        let all = imports(&layout, agent);
+        let spaces = all.into_iter().filter(|subject| subject.starts_with("shop.memory."));
+        spaces.collect::<Vec<_>>()
+    };
+    let code = [
+        "shop.memory.code.*",
+        "shop.memory.house-rules.*",
+        "shop.memory.research.*",
+    ];
+    assert_eq!(written("code"), code);
+    assert_eq!(written("research"), ["shop.memory.research.*"]);
+    let refused = Access::parse(&FILE.replace("[agents.code]", "[agents.code]\nspaces = [\"a b\"]"));
+    assert!(refused.is_err());
+}

@@ -1,7 +1,7 @@
 //! `baton access add`: another agent, person or publisher.
 
 use baton_access::{AccessError, Folder, Member, Role, Scope, add};
-use baton_envelope::{AccountName, AgentName, CapabilityName, ChannelName};
+use baton_envelope::{AccountName, AgentName, CapabilityName, ChannelName, SpaceName};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -25,6 +25,9 @@ pub(super) enum AddCommand {
 pub(super) struct AgentArgs {
     /// The agent.
     name: AgentName,
+    /// Spaces that it may write memories to beside that of its own name, separated by commas.
+    #[arg(long = "space", value_name = "SPACES", value_delimiter = ',')]
+    spaces: Vec<SpaceName>,
     #[command(flatten)]
     form: FormArgs,
 }
@@ -74,7 +77,7 @@ struct Document {
 /// Adds it.
 pub(super) fn run(command: AddCommand, folder: &Folder, app: &App) -> Result<(), CliError> {
     let (member, form) = match command {
-        AddCommand::Agent(args) => (Member::Agent(args.name), args.form),
+        AddCommand::Agent(args) => (Member::Agent(args.name, args.spaces), args.form),
         AddCommand::Person(args) => (Member::Person(args.name, args.role), args.form),
         AddCommand::Publisher(args) => {
             let scope = Scope {
