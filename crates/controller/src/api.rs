@@ -10,6 +10,7 @@ mod copies;
 mod explain;
 mod handlers;
 mod identity;
+mod memories;
 mod moves;
 mod pauses;
 mod policy;
@@ -146,6 +147,7 @@ fn handlers() -> Handlers {
         .on::<control::UndoIntent>(cancel::undo)
         .on::<control::SetCap>(caps::set)
         .on::<control::SpendCap>(caps::spend)
+        .on::<control::SearchMemories>(memories::search)
 }
 
 #[cfg(test)]

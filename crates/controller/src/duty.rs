@@ -8,6 +8,7 @@ mod archive_index;
 mod leaderless;
 mod lease;
 mod ledger;
+mod spaces;
 mod told;
 mod upkeep;
 
@@ -21,6 +22,7 @@ pub(crate) use answers::Answers;
 pub(crate) use archive_index::{ArchiveIndex, over};
 pub(crate) use lease::KeepLease;
 pub(crate) use ledger::FollowLedger;
+pub(crate) use spaces::FollowSpaces;
 pub(crate) use upkeep::Upkeep;
 
 /// Something a controller does from start to stop.

@@ -70,6 +70,10 @@ struct Inner {
     position: watch::Sender<u64>,
     /// The position of the archive's index.
     archive: watch::Sender<Place>,
+    /// The position of the index of the spaces.
+    memories: watch::Sender<Place>,
+    /// Somebody searches the spaces, and the index does not have all of them.
+    searched: Notify,
     /// The lanes of turns that were touched, and how often some were.
     touched: Mutex<Touched>,
     turns: watch::Sender<u64>,
@@ -121,6 +125,8 @@ impl Projection {
                 position: watch::Sender::new(place.seq),
                 place: watch::Sender::new(place),
                 archive: watch::Sender::new(Place::of_archive(&store)),
+                memories: watch::Sender::new(Place::of_memories(&store)),
+                searched: Notify::new(),
                 store: Mutex::new(store),
                 void: VoidLog::default(),
                 damaged: Notify::new(),
@@ -270,6 +276,9 @@ impl Inner {
         let archive = Place::of_archive(store);
         self.archive
             .send_if_modified(|known| std::mem::replace(known, archive.clone()) != archive);
+        let memories = Place::of_memories(store);
+        self.memories
+            .send_if_modified(|known| std::mem::replace(known, memories.clone()) != memories);
         touches_turns
     }
 }
@@ -284,6 +293,14 @@ impl Place {
 
     fn of_archive(store: &Store) -> Self {
         let (created, mark) = store.archive();
+        Self {
+            ledger: created.to_owned(),
+            seq: mark.seq,
+        }
+    }
+
+    fn of_memories(store: &Store) -> Self {
+        let (created, mark) = store.memories();
         Self {
             ledger: created.to_owned(),
             seq: mark.seq,

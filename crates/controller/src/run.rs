@@ -12,7 +12,7 @@ use crate::api::Api;
 use crate::backoff::Backoff;
 use crate::config::ControllerConfig;
 use crate::context::{Context, Stops};
-use crate::duty::{Answers, ArchiveIndex, FollowLedger, KeepLease, Task, Upkeep, duty};
+use crate::duty::{Answers, ArchiveIndex, FollowLedger, FollowSpaces, KeepLease, Task, Upkeep, duty};
 use crate::error::Error;
 use crate::intake::asks::AnswerAsks;
 use crate::intake::router::{Decisions, Router, Signals};
@@ -40,6 +40,7 @@ fn duties(cx: &Context) -> Vec<Task> {
         duty(Upkeep::default(), cx),
         duty(FollowLedger, cx),
         duty(ArchiveIndex, cx),
+        duty(FollowSpaces, cx),
         duty(Registry, cx),
         duty(Router, cx),
         duty(Signals, cx),

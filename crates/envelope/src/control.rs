@@ -17,6 +17,7 @@ mod fenced;
 mod identity;
 mod intents;
 mod load;
+mod memories;
 mod mesh;
 mod pauses;
 mod policy;
@@ -44,6 +45,7 @@ pub use fenced::*;
 pub use identity::*;
 pub use intents::*;
 pub use load::*;
+pub use memories::*;
 pub use mesh::*;
 pub use pauses::*;
 pub use policy::*;
@@ -133,4 +135,5 @@ question::questions! {
     UndoIntent = "intents.undo" -> UndoView, Changes;
     SetCap = "agents.budget" -> CapView, Changes;
     SpendCap = "caps.spend" -> CapAnswer, Changes;
+    SearchMemories = "memory.search" -> FoundMemories, Reads;
 }

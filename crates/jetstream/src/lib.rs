@@ -46,7 +46,7 @@ pub use server::{
     ACK_WAIT, Bounds, Clock, ControllerMesh, Intake, LedgerEnd, Limits, Mended, Mesh, QUIET_CLIENT, Raised, Reloaded,
     SharedSettings, Signing, SystemClock, Target, TicketPersistence, Tls, Upkept, WorkerMesh, new_signing_key,
 };
-pub use spaces::{KeptMemory, SpaceList, UnreadableMemory};
+pub use spaces::{KeptMemory, SpaceBatch, SpaceId, SpaceList, SpaceRevision, SpaceTail, SpacesLeft, UnreadableMemory};
 pub use wire::{Wire, WireListener, WireMessage};
 pub use work::{
     Allowance, Delivery, Extender, MaybeGiven, Pulled, Puller, QueuedTicket, REPLAY_TIME, ReplayAnswer, ReplayCall,

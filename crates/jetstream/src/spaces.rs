@@ -4,10 +4,13 @@
 //! refuses it where another came first.
 
 mod read;
+mod tail;
 mod write;
 
 use baton_envelope::context::{MemoryKey, SpaceMemory};
 use serde::{Deserialize, Serialize};
+
+pub use tail::{SpaceBatch, SpaceId, SpaceRevision, SpaceTail, SpacesLeft};
 
 /// A memory of a space as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -49,6 +49,7 @@ const RESEARCH: Role = Role {
         "$JS.API.DIRECT.GET.KV_MESH_ROUTES.$KV.MESH_ROUTES.code",
         "$JS.API.CONSUMER.MSG.NEXT.MESH_WORK_research.1_0_0_p4-7",
         "mesh.control.archive.find",
+        "mesh.control.memory.search",
         "mesh.control.caps.spend",
         "$SRV.PING",
     ],
@@ -64,6 +65,7 @@ const VIC: Role = Role {
         "$JS.API.DIRECT.GET.KV_MESH_CONTROL.$KV.MESH_CONTROL.leader",
         "mesh.control.whoami",
         "mesh.control.rollout.status",
+        "mesh.control.memory.search",
     ],
 };
 const BEA: Role = Role {
@@ -247,6 +249,7 @@ fn body_of(subject: &str) -> &'static str {
         "$JS.API.DIRECT.GET.MESH_ARCHIVE" => r#"{"seq":1}"#,
         "$JS.API.CONSUMER.MSG.NEXT.MESH_WORK_research.1_0_0_p4-7" => r#"{"batch":1,"no_wait":true}"#,
         "mesh.control.archive.find" => r#"{"intent":"evil"}"#,
+        "mesh.control.memory.search" => r#"{"words":"otters"}"#,
         "mesh.control.rollout.status" => r#"{"agent":"code"}"#,
         "mesh.control.caps.spend" => r#"{"agent":"research","by":"research"}"#,
         "mesh.control.whoami" => "{}",

@@ -64,7 +64,9 @@ pub(super) const HOUSES: [House; 7] = [
         rooms: &[
             (
                 "control",
-                &["amounts", "base", "intent", "message", "rollout", "schedule", "version"],
+                &[
+                    "amounts", "base", "context", "intent", "message", "rollout", "schedule", "version",
+                ],
             ),
             ("schedule", &["base", "message"]),
             ("rollout", &["amounts", "base", "people", "version"]),
@@ -96,9 +98,9 @@ pub(super) const HOUSES: [House; 7] = [
             ("intents", &["error", "ledger", "objects", "server"]),
             ("control", &["error", "server"]),
             ("archive", &["error", "ledger", "server"]),
+            ("spaces", &["error", "ledger", "server"]),
             ("ledger", &["error", "server"]),
             ("objects", &["error", "server"]),
-            ("spaces", &["error", "server"]),
             ("server", &["error"]),
             ("error", &[]),
         ],

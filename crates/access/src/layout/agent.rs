@@ -98,6 +98,8 @@ fn from_mesh(names: &Names, agent: &AgentName) -> Vec<Grant> {
         Grant::asks(SpendsOfItsCap, subjects.control("caps.*")).named(),
         // Whether an old ticket is of an intent that is closed and archived.
         Grant::asks(AsksControllers, subjects.control("archive.find")),
+        // It may read every space, so it may search them.
+        Grant::asks(AsksControllers, subjects.control("memory.search")),
     ]);
     grants
 }

@@ -1,6 +1,7 @@
 //! Follows the ledger: one task takes its records and applies them, forever.
 
 mod archive;
+mod memories;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,11 +25,11 @@ const GATHER_FOR_TURNS: Duration = Duration::from_millis(2);
 const LARGE: usize = 500;
 
 impl Projection {
-    /// Follows the ledger and the archive until `stop`, then releases the file. It logs failures and tries again after
+    /// Follows the ledger, the archive and the spaces until `stop`, then releases the file. It logs failures and tries again after
     /// a pause; damaged data is discarded and rebuilt.
     pub async fn run(self, stop: CancellationToken) {
         stop.run_until_cancelled(async {
-            tokio::join!(self.follow_ledger(), self.follow_archive());
+            tokio::join!(self.follow_ledger(), self.follow_archive(), self.follow_memories());
         })
         .await;
         self.is_idle().await;

@@ -5,6 +5,7 @@ mod capped;
 mod children;
 mod evidence;
 mod intents;
+mod memories;
 mod timers;
 mod trees;
 mod turns;

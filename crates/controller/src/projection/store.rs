@@ -21,11 +21,11 @@ use super::tables::intents::{self, Intents, OutOfTurn};
 use super::tables::odd;
 use super::tables::streaks::{self, Streaks};
 use super::tables::turns;
-use super::tables::{children, timers};
+use super::tables::{children, memories, timers};
 use super::touched::Touched;
 
 /// Change this with every change of the tables or of their content: a file with an older schema is rebuilt.
-const SCHEMA: i64 = 9;
+const SCHEMA: i64 = 10;
 /// How often to delete rows that no question needs any more.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 
@@ -83,6 +83,8 @@ pub(super) struct Store {
     pruned_at: Timestamp,
     /// When the indexed archive was created, and the index's position in it.
     archive: (String, LedgerMark),
+    /// Likewise of the spaces.
+    memories: (String, LedgerMark),
     /// How often the store was rebuilt.
     generation: u64,
     suspects: Suspects,
@@ -139,6 +141,7 @@ impl Store {
         let streaks = streaks::read(&db)?;
         let counts = intents::counts(&db)?;
         let archive = archive::place(&db)?;
+        let memories = memories::place(&db)?;
         tracing::info!(file = %path.display(), position = mark.seq, "loaded the projection");
         Ok(Some(Self {
             db,
@@ -149,6 +152,7 @@ impl Store {
             counts,
             pruned_at: Timestamp::default(),
             archive,
+            memories,
             generation: 0,
             suspects: Suspects::default(),
             views: Views::default(),
@@ -180,6 +184,7 @@ impl Store {
             counts: Counts::new(),
             pruned_at: Timestamp::default(),
             archive: (String::new(), LedgerMark::default()),
+            memories: (String::new(), LedgerMark::default()),
             generation: 0,
             suspects: Suspects::default(),
             views: Views::default(),
@@ -307,6 +312,14 @@ impl Store {
         self.archive.1 = mark;
     }
 
+    pub(super) fn memories(&self) -> (&str, LedgerMark) {
+        (&self.memories.0, self.memories.1)
+    }
+
+    pub(super) fn set_memories(&mut self, created: &str, mark: LedgerMark) {
+        self.memories = (created.to_owned(), mark);
+    }
+
     pub(super) fn generation(&self) -> u64 {
         self.generation
     }
@@ -376,6 +389,7 @@ fn create(file: Option<&Path>, ledger: &str) -> rusqlite::Result<Connection> {
     db.execute_batch(turns::TABLES)?;
     db.execute_batch(odd::TABLES)?;
     db.execute_batch(children::TABLES)?;
+    db.execute_batch(memories::TABLES)?;
     db.execute("INSERT INTO meta VALUES (1, ?1, ?2, 0, 0)", params![SCHEMA, ledger])?;
     Ok(db)
 }

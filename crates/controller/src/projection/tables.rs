@@ -8,6 +8,7 @@ pub(super) mod counts;
 pub(super) mod evidence;
 pub(super) mod intents;
 pub(super) mod latency;
+pub(super) mod memories;
 pub(super) mod odd;
 pub(super) mod streaks;
 pub(super) mod timers;

@@ -1,5 +1,7 @@
 //! What only a test inside the crate can show: repeated records and corrupt rows.
 
+mod memories;
+
 use std::time::Duration;
 
 use baton_envelope::{

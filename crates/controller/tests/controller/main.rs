@@ -19,6 +19,7 @@ mod registering;
 mod rejecting;
 mod repeating;
 mod routing;
+mod searching;
 mod secured;
 mod stats;
 mod support;
