@@ -5,6 +5,7 @@ mod children;
 mod cut;
 mod families;
 mod gaps;
+mod search;
 mod spaces;
 mod steps;
 mod tasks;

@@ -81,7 +81,7 @@ pub(crate) enum Command {
     /// Show what intents may spend and have spent, and add to it.
     #[command(subcommand)]
     Budget(budget::BudgetCommand),
-    /// Write, list, show, pin and forget memories that outlive intents.
+    /// Write, list, search, show, pin and forget memories that outlive intents.
     #[command(subcommand)]
     Memory(memory::MemoryCommand),
     /// Show what the archive of closed intents holds.

@@ -1,8 +1,9 @@
 //! Memories of spaces where accounts keep roles apart: an agent writes in the space of its own name, an operator in every one,
-//! and everybody in the mesh reads.
+//! and everybody in the mesh reads and searches.
 
 use baton_envelope::Timestamp;
 use baton_envelope::context::{Kind, Memory, SpaceMemory, SpaceWrite};
+use baton_envelope::control::{SEARCH_LIMIT, SearchMemories};
 
 use super::{OPERATOR, Secured, VIEWER, connect_as};
 
@@ -50,6 +51,10 @@ async fn an_agent_writes_in_its_own_space_an_operator_in_every_one_and_all_read(
             let (exit, said, _) = mesh.baton(VIEWER, act).await;
             assert!(exit == Some(0) && said.contains('@'), "{act:?}: {said}");
         }
+        let (exit, said, _) = mesh
+            .baton(VIEWER, &["memory", "search", "rule", "--space", space])
+            .await;
+        assert!(exit == Some(0) && said.contains("REVISION"), "{said}");
     }
     let (house, id) = ("house-rules".parse().expect("a space"), "rule".parse().expect("an id"));
     let found = research
@@ -58,6 +63,13 @@ async fn an_agent_writes_in_its_own_space_an_operator_in_every_one_and_all_read(
         .expect("read")
         .expect("it is there");
     assert_eq!(found.record.text(), Some("Never retry."));
+    let asked = SearchMemories {
+        words: "never".to_owned(),
+        space: None,
+        limit: SEARCH_LIMIT,
+    };
+    let searched = research.ask_controller(&asked).await.expect("an answer");
+    assert_eq!((searched.memories.len(), searched.behind), (1, 0), "{searched:?}");
     let list = research.space_memories(&house).await.expect("read");
     assert_eq!((list.memories.len(), list.unreadable.len()), (1, 0));
 }

@@ -4,6 +4,7 @@ mod add;
 mod change;
 mod history;
 mod list;
+mod search;
 mod show;
 
 use baton_envelope::SpaceName;
@@ -24,6 +25,8 @@ pub(crate) enum MemoryCommand {
     Add(Box<add::AddArgs>),
     /// List the memories of a space.
     List(list::ListArgs),
+    /// Search the memories of all spaces, or of one, by words.
+    Search(search::SearchArgs),
     /// Show a memory, with its content.
     Show(show::ShowArgs),
     /// List the revisions of a memory: what was changed, by whom and when.
@@ -41,6 +44,7 @@ pub(crate) async fn run(command: MemoryCommand, app: &App) -> Result<(), CliErro
     match command {
         MemoryCommand::Add(args) => add::run(*args, app).await,
         MemoryCommand::List(args) => list::run(args, app).await,
+        MemoryCommand::Search(args) => search::run(args, app).await,
         MemoryCommand::Show(args) => show::run(args, app).await,
         MemoryCommand::History(args) => history::run(args, app).await,
         MemoryCommand::Pin(args) => change::pin(args, app).await,
