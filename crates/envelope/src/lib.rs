@@ -30,6 +30,7 @@ pub use archive::bundle::{Bundle, BundleError, BundleFacts, StoredRecord};
 pub use archive::export::{
     ExportCounts, ExportError, ExportHead, ExportPart, ExportReader, ExportWriter, Exported, ExportedObject,
 };
+pub use archive::objects::{ObjectBundle, ObjectBundleName, StoredObject};
 pub use base::codes;
 pub use base::error::{BadName, DecodeError};
 pub use base::head::{HeadOf, head_with_fault, mend_head};

@@ -5,6 +5,7 @@ use baton_envelope::*;
 pub(crate) fn objects(bytes: &[u8]) {
     list(bytes);
     body(bytes);
+    bundle(bytes);
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(found) = serde_json::from_str::<ObjectRef>(text) {
         let written = serde_json::to_string(&found).expect("it can be written");
@@ -37,6 +38,16 @@ fn list(bytes: &[u8]) {
     );
     assert_eq!(sizes.sum::<usize>() as u64, found.bytes, "its sizes do not add up");
     assert_eq!(PieceList::decode(&found.encode(), &whole), Ok(found));
+}
+
+/// What is read of a bundle of objects under its own hash is written again as it was.
+fn bundle(bytes: &[u8]) {
+    let name = format!("00000000-ffffffff-{}", ObjectHash::of(bytes));
+    let name = name.parse().expect("a name");
+    if let Ok(found) = ObjectBundle::open(&name, bytes) {
+        let (again, written) = found.seal().expect("what was read can be written");
+        assert_eq!(ObjectBundle::open(&again, &written).ok(), Some(found));
+    }
 }
 
 /// Whatever a body is, an object gives the same one back.

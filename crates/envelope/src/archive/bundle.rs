@@ -342,18 +342,18 @@ impl VoidEntry {
 
 /// Reads the form alone: a newer index may differ in everything else.
 #[derive(Deserialize)]
-struct Form {
+pub(super) struct Form {
     bundle: u32,
 }
 
 impl Form {
-    fn read(line: &[u8]) -> Result<u32, BundleError> {
+    pub(super) fn read(line: &[u8]) -> Result<u32, BundleError> {
         let form: Self = serde_json::from_slice(line).map_err(|error| malformed(format!("its index: {error}")))?;
         Ok(form.bundle)
     }
 }
 
-fn malformed(problem: impl Into<String>) -> BundleError {
+pub(super) fn malformed(problem: impl Into<String>) -> BundleError {
     BundleError::Malformed(problem.into())
 }
 
@@ -376,7 +376,7 @@ fn split_digest(bytes: &[u8]) -> Option<(&[u8], &str)> {
     stated.starts_with(DIGEST).then_some((content, stated))
 }
 
-fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = bytes.iter().position(|byte| *byte == b'\n')?;
     let (line, rest) = bytes.split_at_checked(end)?;
     Some((line, rest.get(1..)?))

@@ -285,6 +285,21 @@ impl Subjects {
         Some((tree.parse().ok()?, token))
     }
 
+    /// The stream of the archived objects.
+    pub fn context_archive_stream(&self) -> String {
+        format!("{}_CONTEXT_ARCHIVE", self.upper)
+    }
+
+    /// The subject of a bundle of objects of the tree of this intent.
+    pub fn object_bundle(&self, tree: &IntentId, name: &str) -> String {
+        format!("{}.context-archive.{tree}.{name}", self.namespace)
+    }
+
+    /// The subject of all bundles of objects.
+    pub fn object_bundles_all(&self) -> String {
+        format!("{}.context-archive.*.*", self.namespace)
+    }
+
     /// The memory stream, which holds the memories of spaces.
     pub fn memory_stream(&self) -> String {
         format!("{}_MEMORY", self.upper)

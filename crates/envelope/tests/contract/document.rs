@@ -410,6 +410,8 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
         subjects.archive_all(),
         subjects.object(&"order-42".parse().expect("id"), "<hash>"),
         subjects.objects_all(),
+        subjects.object_bundle(&"order-42".parse().expect("id"), "<name>"),
+        subjects.object_bundles_all(),
         subjects.memory(&"house-rules".parse().expect("space"), "<id>"),
         subjects.memories_all(),
         subjects.event(&intent()),
@@ -436,6 +438,7 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
         subjects.ledger_stream(),
         subjects.archive_stream(),
         subjects.context_stream(),
+        subjects.context_archive_stream(),
         subjects.memory_stream(),
         subjects.work_stream(&agent),
     ];
@@ -449,6 +452,10 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
     assert_eq!(of_stream(subjects.ledger_stream()), set([subjects.ledger_all()]));
     assert_eq!(of_stream(subjects.archive_stream()), set([subjects.archive_all()]));
     assert_eq!(of_stream(subjects.context_stream()), set([subjects.objects_all()]));
+    assert_eq!(
+        of_stream(subjects.context_archive_stream()),
+        set([subjects.object_bundles_all()])
+    );
     assert_eq!(of_stream(subjects.memory_stream()), set([subjects.memories_all()]));
     assert_eq!(
         of_stream(subjects.work_stream(&agent)),

@@ -27,6 +27,7 @@ mod golden;
 mod golden_v2;
 mod judging;
 mod negotiation;
+mod object_bundle;
 mod people;
 mod raw;
 mod relay;
