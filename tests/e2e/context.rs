@@ -1,6 +1,7 @@
 //! Payloads and results that are objects: byte for byte through every door, also past agents that know of none; and what
 //! becomes of work whose objects are gone.
 
+mod archived;
 mod children;
 mod cut;
 mod families;

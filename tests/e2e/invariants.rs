@@ -22,7 +22,7 @@ fn each_invariant_has_a_test_that_is_there_and_a_fault_of_its_own() {
     let names: Vec<&str> = PROOFS.iter().map(|proof| proof.invariant).collect();
     let invariants = (1..=16).map(|number| format!("I{number}"));
     let patterns = (1..=14).map(|number| format!("P{number}"));
-    let context = (1..=12).map(|number| format!("C{number}"));
+    let context = (1..=13).map(|number| format!("C{number}"));
     let budgets = (1..=6).map(|number| format!("B{number}"));
     let all = invariants.chain(patterns).chain(context).chain(budgets);
     assert_eq!(names, all.collect::<Vec<_>>());

@@ -27,7 +27,7 @@ pub struct Proof {
 }
 
 /// All of them, in order.
-pub const PROOFS: [Proof; 48] = [
+pub const PROOFS: [Proof; 49] = [
     Proof {
         invariant: "I1",
         says: "no acknowledged intent is ever lost",
@@ -405,6 +405,15 @@ pub const PROOFS: [Proof; 48] = [
         package: "baton-controller",
         source: "crates/controller/tests/controller/objects.rs",
         test: "objects::objects_go_with_their_closed_tree_and_never_with_an_open_one",
+    },
+    Proof {
+        invariant: "C13",
+        says: "the objects of a closed tree go only when the archive has shown them, byte for byte",
+        mutant: Mutant::C13ArchiveUnread,
+        fault: "the objects of a closed tree go, whatever the archive has of them",
+        package: "baton-controller",
+        source: "crates/controller/tests/controller/objects.rs",
+        test: "objects::objects_stay_where_the_archive_does_not_show_them",
     },
     Proof {
         invariant: "B1",

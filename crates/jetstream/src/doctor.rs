@@ -100,7 +100,11 @@ pub async fn examine(mesh: &Mesh, limits: Limits) -> Result<Vec<Finding>, Error>
     }
     let mut streams = Vec::new();
     let lost_ledger = mesh.lost_ledger().await?;
-    for wanted in mesh.base_streams(limits) {
+    let made_later = mesh.subjects().context_archive_stream();
+    for wanted in mesh.named_streams(limits) {
+        if wanted.name == made_later && mesh.stream_info::<serde::de::IgnoredAny>(&wanted.name).await?.is_none() {
+            continue;
+        }
         findings.push(match &lost_ledger {
             Some(lost) if wanted.name == mesh.subjects().ledger_stream() => lost::ledger(&wanted.name, lost),
             _ => stream(mesh, &wanted, &account, &raises).await?,

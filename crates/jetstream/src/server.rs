@@ -42,7 +42,7 @@ pub use limits::{Bounds, Limits, TicketPersistence};
 pub(crate) use link::NoReply;
 pub use mesh::Mesh;
 pub(crate) use pages::Counted;
-pub(crate) use publish::{Published, UNCONFIRMED, publish_acked};
+pub(crate) use publish::{Published, UNCONFIRMED, publish_acked, publish_stored};
 pub use roles::{ControllerMesh, WorkerMesh};
 pub(crate) use route_table::{Freshness, RouteChange, RouteMark, RouteTable, Taken};
 pub use screen::Tls;

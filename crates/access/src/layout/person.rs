@@ -100,6 +100,8 @@ fn viewer(names: &Names) -> Vec<Grant> {
         ]);
     }
     let (context, memory) = (subjects.context_stream(), subjects.memory_stream());
+    // What is read of closed trees; workers need it not.
+    let archived = subjects.context_archive_stream();
     grants.extend([
         Grant::asks_for_many(ReadsObjects, names.api(&format!("DIRECT.GET.{context}"))),
         Grant::asks(
@@ -107,6 +109,11 @@ fn viewer(names: &Names) -> Vec<Grant> {
             names.api(&format!("DIRECT.GET.{context}.{}", names.of("context.*.*"))),
         ),
         Grant::asks(ReadsObjects, names.api(&format!("STREAM.MSG.GET.{context}"))),
+        Grant::asks(
+            ReadsObjects,
+            names.api(&format!("DIRECT.GET.{archived}.{}", names.of("context-archive.*.*"))),
+        ),
+        Grant::asks(ReadsObjects, names.api(&format!("STREAM.MSG.GET.{archived}"))),
         Grant::asks_for_many(ReadsMemories, names.api(&format!("DIRECT.GET.{memory}"))),
         Grant::asks(
             ReadsMemories,

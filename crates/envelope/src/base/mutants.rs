@@ -91,6 +91,8 @@ pub enum Mutant {
     C11GapsForgotten,
     /// C12: the objects of a tree go while an intent of it is open.
     C12OpenIsPurged,
+    /// C13: the objects of a closed tree go, whatever the archive has of them.
+    C13ArchiveUnread,
     /// B1: what a child spent beyond its share does not reach its parent.
     B1OverrunLost,
     /// B2: whatever a holder asks for fits.
@@ -107,7 +109,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// Every fault.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 49] = [
         Self::I1SweeperSleeps,
         Self::I2Unguarded,
         Self::I3EndsTwice,
@@ -150,6 +152,7 @@ impl Mutant {
         Self::C10PresentIsOther,
         Self::C11GapsForgotten,
         Self::C12OpenIsPurged,
+        Self::C13ArchiveUnread,
         Self::B1OverrunLost,
         Self::B2HoldsBeyond,
         Self::B3SettlesTwice,

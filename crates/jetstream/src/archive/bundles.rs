@@ -14,15 +14,11 @@ use baton_envelope::{
 use bytes::Bytes;
 
 use crate::error::{Error, Status};
-use crate::server::{ControllerMesh, Mesh};
-use crate::server::{LedgerEnd, Stored, header_u64};
-use crate::server::{Published, UNCONFIRMED, publish_acked};
+use crate::server::{ControllerMesh, LedgerEnd, Mesh, Stored, header_u64, publish_stored};
 
 /// How many bytes of a message the headers of a part may take. An intent id has up to 128 bytes and appears twice; the
 /// rest is numbers and times.
 const HEADROOM: usize = 4 * 1024;
-/// How long to pursue a bundle whose outcome is unknown before leaving the intent for the next round.
-const PURSUIT: Duration = Duration::from_secs(15);
 /// The server's codes for a message that is no longer in its stream.
 const GONE: [u64; 3] = [10037, 10043, 10057];
 const PAUSE: Duration = Duration::from_millis(50);
@@ -217,34 +213,23 @@ impl ControllerMesh {
         previous: Option<u64>,
     ) -> Result<u64, Error> {
         let subject = self.subjects().archive(facts.agent.as_ref());
-        let started = tokio::time::Instant::now();
-        loop {
-            let mut headers = HeaderMap::new();
-            headers.insert(HEADER_MSG_ID, Bundle::message_id(&bundle.intent, facts.seq, part));
-            headers.insert(HEADER_INTENT, bundle.intent.as_str());
-            headers.insert(HEADER_STATUS, facts.status.as_str());
-            headers.insert(HEADER_LEDGER_SEQUENCE, facts.seq.to_string());
-            headers.insert(HEADER_SUBMITTED, facts.submitted_at.to_string());
-            headers.insert(HEADER_ENDED, facts.ended_at.to_string());
-            if facts.generated {
-                headers.insert(HEADER_GENERATED, "1");
-            }
-            if parts > 1 {
-                headers.insert(HEADER_PART, format!("{part}/{parts}"));
-            }
-            if let Some(previous) = previous {
-                headers.insert(HEADER_PREVIOUS_PART, previous.to_string());
-            }
-            match publish_acked(self.link(), subject.clone().into(), headers, body.clone()).await? {
-                Published::Stored { seq } => return Ok(seq),
-                Published::Refused(refusal) => return Err(refusal.into()),
-                Published::WrongSequence | Published::Unheard | Published::Unknown => {}
-            }
-            if started.elapsed() > PURSUIT {
-                return Err(Error::no_answer(format!("archiving {}", bundle.intent), UNCONFIRMED));
-            }
-            tokio::time::sleep(PAUSE).await;
+        let mut headers = HeaderMap::new();
+        headers.insert(HEADER_MSG_ID, Bundle::message_id(&bundle.intent, facts.seq, part));
+        headers.insert(HEADER_INTENT, bundle.intent.as_str());
+        headers.insert(HEADER_STATUS, facts.status.as_str());
+        headers.insert(HEADER_LEDGER_SEQUENCE, facts.seq.to_string());
+        headers.insert(HEADER_SUBMITTED, facts.submitted_at.to_string());
+        headers.insert(HEADER_ENDED, facts.ended_at.to_string());
+        if facts.generated {
+            headers.insert(HEADER_GENERATED, "1");
         }
+        if parts > 1 {
+            headers.insert(HEADER_PART, format!("{part}/{parts}"));
+        }
+        if let Some(previous) = previous {
+            headers.insert(HEADER_PREVIOUS_PART, previous.to_string());
+        }
+        publish_stored(self.link(), &subject, headers, body).await
     }
 
     /// Reads a part back. The message id turns a repeat into the first write, so compare the bytes and trust nothing.

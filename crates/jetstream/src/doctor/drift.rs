@@ -17,6 +17,7 @@ pub(super) fn remedy(mesh: &Mesh, wanted: &Config, found: &Config) -> String {
         s.ledger_stream(),
         s.archive_stream(),
         s.context_stream(),
+        s.context_archive_stream(),
         s.memory_stream(),
     ];
     if kept.contains(stream) {

@@ -163,6 +163,10 @@ impl Mesh {
                     .await,
             );
         }
+        // Of larger ones the list is there: nobody asks the archive for what is not missing.
+        let whole = memories.iter().filter(|memory| memory.bytes <= PIECE_BYTES as u64);
+        self.add_archived(tree, whole.map(|memory| &memory.hash), &mut found)
+            .await;
         let mut gaps = Vec::new();
         for memory in memories {
             if found.contains_key(&memory.hash) {
@@ -185,27 +189,40 @@ impl Mesh {
     /// [`Error::ObjectMissing`] and [`Error::ObjectCorrupt`] for the newest fault, with its place in the chain, or when the
     /// server does not answer.
     pub async fn verify_context(&self, tree: &IntentId, heads: &[ObjectHash]) -> Result<Chain, Error> {
+        // What is in both is read from the context stream.
+        let (mut raw, damaged) = self.all_archived(tree).await?;
         let there = self.objects_of(tree).await?;
         let reads = there.into_iter().filter(|one| one.place == 1).map(|one| async move {
-            let raw = self.stored_object(tree, one.hash.as_str()).await?;
-            let content = match raw {
-                Some(raw) if ObjectHash::of(&raw) != one.hash => match self.get_object_at(tree, &one.hash, 1).await {
-                    Ok(content) => Some(content),
-                    // What is there is told of, by its own hash.
-                    Err(error) if error.is_of_object() => Some(raw),
-                    Err(error) => return Err(error),
-                },
-                raw => raw,
-            };
-            Ok((one.hash, content))
+            let stored = self.stored_object(tree, one.hash.as_str()).await?;
+            Ok::<_, Error>(stored.map(|stored| (one.hash, stored)))
         });
         let reads: Vec<_> = reads.collect();
-        let found: HashMap<ObjectHash, Option<Bytes>> = futures::stream::iter(reads)
+        let mut reads = futures::stream::iter(reads).buffer_unordered(AT_ONCE);
+        while let Some(stored) = reads.try_next().await? {
+            raw.extend(stored);
+        }
+        drop(reads);
+        let reads = raw.into_iter().map(|(hash, raw)| async move {
+            if ObjectHash::of(&raw) == hash {
+                return Ok((hash, raw));
+            }
+            match self.get_object_at(tree, &hash, 1).await {
+                Ok(content) => Ok((hash, content)),
+                // What is there is told of, by its own hash.
+                Err(error) if error.is_of_object() => Ok((hash, raw)),
+                Err(error) => Err(error),
+            }
+        });
+        let reads: Vec<_> = reads.collect();
+        let found: HashMap<ObjectHash, Bytes> = futures::stream::iter(reads)
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await?;
-        let load = |hash: &ObjectHash| found.get(hash).cloned().flatten().map(Vec::from);
-        Chain::verify(tree.clone(), heads, &load).map_err(broken)
+        let load = |hash: &ObjectHash| found.get(hash).cloned().map(Vec::from);
+        match (Chain::verify(tree.clone(), heads, &load).map_err(broken), damaged) {
+            (Err(Error::ObjectMissing { .. }), Some(damaged)) => Err(damaged),
+            (verified, _) => verified,
+        }
     }
 
     /// What the views of the version are cut to that the envelope goes to.

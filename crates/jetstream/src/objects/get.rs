@@ -1,4 +1,5 @@
-//! Reading an object: every byte is verified against the hash that names it.
+//! Reading an object: every byte is verified against the hash that names it, wherever it comes from. What the context stream
+//! does not have may be archived.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -34,8 +35,21 @@ impl Mesh {
         Box::pin(self.read_object(tree, hash, &hash.token(place), None)).await
     }
 
+    /// The same, of one that an open intent is to name: it must not be in the archive alone, which keeps nothing for ever.
+    pub(super) async fn get_kept_object(&self, tree: &IntentId, object: &ObjectRef) -> Result<Bytes, Error> {
+        let token = object
+            .token()
+            .map_err(|problem| corrupt(tree, object.hash.as_str(), problem))?;
+        match Box::pin(self.stored_object(tree, token)).await? {
+            Some(found) => Box::pin(self.content_of(tree, &object.hash, found, Some(object.bytes))).await,
+            None => Err(missing(tree, object.hash.as_str())),
+        }
+    }
+
     async fn get(&self, tree: &IntentId, object: &ObjectRef) -> Result<Bytes, Error> {
-        let token = object.token().map_err(|problem| corrupt(tree, &object.hash, problem))?;
+        let token = object
+            .token()
+            .map_err(|problem| corrupt(tree, object.hash.as_str(), problem))?;
         self.read_object(tree, &object.hash, token, Some(object.bytes)).await
     }
 
@@ -46,20 +60,35 @@ impl Mesh {
         token: &str,
         bytes: Option<u64>,
     ) -> Result<Bytes, Error> {
-        let Some(found) = self.stored_object(tree, token).await? else {
-            return Err(missing(tree, hash.as_str()));
+        let found = match self.stored_object(tree, token).await? {
+            Some(found) => found,
+            None => self
+                .archived_object(tree, token)
+                .await?
+                .ok_or_else(|| missing(tree, hash.as_str()))?,
         };
+        self.content_of(tree, hash, found, bytes).await
+    }
+
+    /// The content that a message under a hash is, or that it lists.
+    async fn content_of(
+        &self,
+        tree: &IntentId,
+        hash: &ObjectHash,
+        found: Bytes,
+        bytes: Option<u64>,
+    ) -> Result<Bytes, Error> {
         let content = match ObjectHash::of(&found) == *hash {
             true => found,
             false => {
-                let list = PieceList::decode(&found, hash).map_err(|problem| corrupt(tree, hash, problem))?;
+                let list = PieceList::decode(&found, hash).map_err(|problem| corrupt(tree, hash.as_str(), problem))?;
                 self.join(tree, hash, &list).await?
             }
         };
         match bytes {
             Some(bytes) if bytes != content.len() as u64 => {
                 let problem = format!("it has {} bytes, and the reference says {bytes}", content.len());
-                Err(corrupt(tree, hash, problem))
+                Err(corrupt(tree, hash.as_str(), problem))
             }
             Some(_) | None => Ok(content),
         }
@@ -67,7 +96,8 @@ impl Mesh {
 
     /// The content of pieces.
     async fn join(&self, tree: &IntentId, whole: &ObjectHash, list: &PieceList) -> Result<Bytes, Error> {
-        let found = self.verified_pieces(tree, list.pieces.iter()).await;
+        let mut found = self.verified_pieces(tree, list.pieces.iter()).await;
+        self.add_archived(tree, list.pieces.iter(), &mut found).await;
         let mut pieces: HashMap<&ObjectHash, Bytes> = HashMap::new();
         let mut content = Vec::with_capacity(usize::try_from(list.bytes).unwrap_or(0));
         for (index, hash) in list.pieces.iter().enumerate() {
@@ -75,13 +105,15 @@ impl Mesh {
                 Some(piece) => piece.clone(),
                 // A replica did not have it, or it is not what it should be: the leader says which.
                 None => {
-                    let Some(piece) = self.object_of_leader(tree, hash.as_str()).await? else {
-                        return Err(missing(tree, hash.as_str()));
+                    let piece = match self.object_of_leader(tree, hash.as_str()).await? {
+                        Some(piece) => Some(piece),
+                        None => self.archived_object(tree, hash.as_str()).await?,
                     };
+                    let piece = piece.ok_or_else(|| missing(tree, hash.as_str()))?;
                     if ObjectHash::of(&piece) != *hash {
                         return Err(corrupt(
                             tree,
-                            whole,
+                            whole.as_str(),
                             format!("its piece {index} is not what its hash says"),
                         ));
                     }
@@ -95,13 +127,17 @@ impl Mesh {
                     piece.len(),
                     list.size_of(index)
                 );
-                return Err(corrupt(tree, whole, problem));
+                return Err(corrupt(tree, whole.as_str(), problem));
             }
             content.extend_from_slice(&piece);
         }
         match ObjectHash::of(&content) == *whole {
             true => Ok(content.into()),
-            false => Err(corrupt(tree, whole, "its pieces are of something else".to_owned())),
+            false => Err(corrupt(
+                tree,
+                whole.as_str(),
+                "its pieces are of something else".to_owned(),
+            )),
         }
     }
 
@@ -147,19 +183,28 @@ impl Mesh {
     /// What stands in a place: by any replica, and where that has nothing, by the leader.
     pub(super) async fn stored_object(&self, tree: &IntentId, token: &str) -> Result<Option<Bytes>, Error> {
         let stream = self.subjects().context_stream();
-        let subject = self.subjects().object(tree, token);
-        let direct = tokio::time::timeout(PATIENCE, self.direct_last_of(&stream, &subject)).await;
+        self.last_body(&stream, &self.subjects().object(tree, token)).await
+    }
+
+    /// The last body on a subject, likewise.
+    pub(super) async fn last_body(&self, stream: &str, subject: &str) -> Result<Option<Bytes>, Error> {
+        let direct = tokio::time::timeout(PATIENCE, self.direct_last_of(stream, subject)).await;
         match direct {
             Ok(Ok(Some(found))) => Ok(Some(found.body)),
             Ok(Err(error @ Error::Denied { .. })) => Err(error),
-            Ok(Ok(None) | Err(_)) | Err(_) => self.object_of_leader(tree, token).await,
+            Ok(Ok(None) | Err(_)) | Err(_) => self.last_body_of_leader(stream, subject).await,
         }
     }
 
     async fn object_of_leader(&self, tree: &IntentId, token: &str) -> Result<Option<Bytes>, Error> {
         let stream = self.subjects().context_stream();
-        let request = json!({ "last_by_subj": self.subjects().object(tree, token) });
-        let found = self.leader_get(&stream, &request).await?;
+        self.last_body_of_leader(&stream, &self.subjects().object(tree, token))
+            .await
+    }
+
+    async fn last_body_of_leader(&self, stream: &str, subject: &str) -> Result<Option<Bytes>, Error> {
+        let request = json!({ "last_by_subj": subject });
+        let found = self.leader_get(stream, &request).await?;
         Ok(found.map(|found| found.body))
     }
 }
@@ -171,10 +216,10 @@ fn missing(tree: &IntentId, object: &str) -> Error {
     }
 }
 
-fn corrupt(tree: &IntentId, hash: &ObjectHash, problem: String) -> Error {
+pub(super) fn corrupt(tree: &IntentId, object: &str, problem: String) -> Error {
     Error::ObjectCorrupt {
         tree: tree.clone(),
-        object: hash.to_string(),
+        object: object.to_owned(),
         problem,
     }
 }

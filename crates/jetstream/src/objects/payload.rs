@@ -52,7 +52,7 @@ impl Mesh {
     /// As [`Mesh::get_object`].
     pub(crate) async fn must_have_payload(&self, envelope: &Envelope) -> Result<(), Error> {
         match &envelope.payload_ref {
-            Some(payload) => self.get_object(envelope.root(), payload).await.map(drop),
+            Some(payload) => self.get_kept_object(envelope.root(), payload).await.map(drop),
             None => Ok(()),
         }
     }

@@ -46,7 +46,7 @@ impl Mesh {
     }
 
     /// The last tokens of the subjects of a tree; none where there is no stream yet.
-    async fn tokens_of(&self, tree: &IntentId) -> Result<Vec<String>, Error> {
+    pub(super) async fn tokens_of(&self, tree: &IntentId) -> Result<Vec<String>, Error> {
         let (stream, filter) = (self.subjects().context_stream(), self.subjects().objects_of(tree));
         match self.stream_subjects(&stream, &filter).await {
             Ok(subjects) => Ok(subjects

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_nats::{HeaderMap, Request, RequestErrorKind, Subject};
 use bytes::Bytes;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::link::{Link, NoReply};
 use crate::error::{Error, Refusal};
@@ -12,6 +13,10 @@ use crate::error::{Error, Refusal};
 /// How long one request may take before it counts as unanswered. The server answers in well under a millisecond; after
 /// a crash and an election (5 to 10 s) the caller's own loop asks again.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long to pursue a publish whose outcome is unknown, and how long to wait between two tries.
+const PURSUIT: Duration = Duration::from_secs(15);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The source of the error for a publish that stayed [`Published::Unknown`].
 pub(crate) const UNCONFIRMED: &str = "the server did not confirm it";
@@ -51,6 +56,27 @@ pub(super) struct ApiError {
 /// Both codes mean that another write came first: 10071 is the common one, 10164 a conflict in flight on a replicated
 /// stream or within a batch.
 const WRONG_LAST_SEQUENCE: [u64; 2] = [10071, 10164];
+
+/// Publishes to a stream until the server has stored it, and returns its sequence. What is published twice must be as good as once.
+pub(crate) async fn publish_stored(
+    link: &Link,
+    subject: &str,
+    headers: HeaderMap,
+    payload: &Bytes,
+) -> Result<u64, Error> {
+    let until = Instant::now() + PURSUIT;
+    loop {
+        match publish_acked(link, subject.to_owned().into(), headers.clone(), payload.clone()).await? {
+            Published::Stored { seq } => return Ok(seq),
+            Published::Refused(refusal) => return Err(refusal.into()),
+            Published::WrongSequence | Published::Unheard | Published::Unknown => {}
+        }
+        if Instant::now() > until {
+            return Err(Error::no_answer(format!("publishing to {subject}"), UNCONFIRMED));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
 
 /// Publishes to a stream and waits for the server's acknowledgement.
 pub(crate) async fn publish_acked(

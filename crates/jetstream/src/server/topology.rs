@@ -144,6 +144,28 @@ impl Mesh {
         ]
     }
 
+    /// All streams with a name of their own: those that every mesh has, and what a leader makes when it needs it first.
+    pub(crate) fn named_streams(&self, limits: Limits) -> Vec<Config> {
+        let mut named = self.base_streams(limits);
+        named.push(self.context_archive_stream_config(limits));
+        named
+    }
+
+    /// The stream of the archived objects, as it should be. The name of a bundle says all of its bytes: a repeat takes its place, and
+    /// begins its age anew.
+    pub(crate) fn context_archive_stream_config(&self, limits: Limits) -> Config {
+        let s = self.subjects();
+        Config {
+            subjects: vec![s.object_bundles_all()],
+            retention: RetentionPolicy::Limits,
+            max_messages_per_subject: 1,
+            max_age: limits.archive_max_age,
+            compression: Some(Compression::S2),
+            description: Some("Baton: objects of closed trees, many in each message".to_owned()),
+            ..common(s.context_archive_stream(), limits)
+        }
+    }
+
     /// The stream of the objects, as it should be. The server itself refuses a second message on a subject, and nobody but who
     /// may purge can take one away.
     fn context_stream_config(&self, limits: Limits) -> Config {

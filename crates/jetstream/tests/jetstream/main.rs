@@ -6,6 +6,7 @@
 )]
 
 mod archive;
+mod archived_objects;
 mod asking;
 mod bounds;
 mod choosing;

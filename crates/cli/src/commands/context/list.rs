@@ -26,7 +26,7 @@ struct Document<'a> {
     intent: &'a IntentId,
     tree: &'a IntentId,
     objects: Vec<Named>,
-    /// How many messages hold the objects of the whole tree.
+    /// How many messages hold the objects of the whole tree, without those that are archived.
     messages: usize,
 }
 
@@ -43,6 +43,9 @@ struct Named {
     media: Option<String>,
     /// Whether it is there, as far as its first message goes.
     is_there: bool,
+    /// Whether it is there in the archive alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_archived: bool,
 }
 
 /// Shows them.
@@ -59,13 +62,25 @@ pub(crate) async fn run(args: ListArgs, app: &App) -> Result<(), CliError> {
     let tokens: BTreeSet<String> = there.iter().map(|one| one.hash.token(one.place)).collect();
     let memories = memories(&mesh, &trail).await?;
     let named = named(&trail).map(|(what, hop, object)| (what, hop, object.clone()));
-    let objects: Vec<Named> = memories
+    let named: Vec<_> = memories.into_iter().chain(named).collect();
+    let token = |object: &ObjectRef| {
+        let place = Place::of(tree, object);
+        place.hash.token(place.place)
+    };
+    let mut elsewhere: BTreeSet<String> = named.iter().map(|(_, _, object)| token(object)).collect();
+    elsewhere.retain(|token| !tokens.contains(token));
+    let archived = match elsewhere.is_empty() {
+        true => BTreeSet::new(),
+        false => mesh.archived_tokens(tree, &elsewhere).await?,
+    };
+    let objects: Vec<Named> = named
         .into_iter()
-        .chain(named)
         .map(|(what, hop, object)| {
-            let place = Place::of(tree, &object);
+            let (place, token) = (Place::of(tree, &object), token(&object));
+            let is_archived = archived.contains(&token);
             Named {
-                is_there: tokens.contains(&place.hash.token(place.place)),
+                is_there: is_archived || tokens.contains(&token),
+                is_archived,
                 object: place.to_string(),
                 what,
                 hop,
@@ -92,7 +107,12 @@ pub(crate) async fn run(args: ListArgs, app: &App) -> Result<(), CliError> {
                 one.hop.to_string(),
                 one.bytes.to_string(),
                 one.media.clone().unwrap_or_default(),
-                if one.is_there { "yes" } else { "no" }.to_owned(),
+                match (one.is_archived, one.is_there) {
+                    (true, _) => "archived",
+                    (false, true) => "yes",
+                    (false, false) => "no",
+                }
+                .to_owned(),
             ]);
         }
         table.render()

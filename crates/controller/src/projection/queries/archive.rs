@@ -13,6 +13,13 @@ impl Projection {
         self.ask(move |db| archive::find(db, &intent)).await
     }
 
+    /// Whether a closed intent of this id is known. A no holds where nothing was archived while [`Projection::archive_caught_up`] was
+    /// waited for: what leaves the ledger is in the archive before.
+    pub(crate) async fn is_closed_known(&self, intent: &IntentId) -> Result<bool, Error> {
+        let intent = intent.clone();
+        self.ask(move |db| archive::is_known(db, &intent)).await
+    }
+
     /// Which of these lives the archive seems to hold: their indices, with the archive sequences.
     pub(crate) async fn returned(&self, lives: Vec<Life>) -> Result<Vec<(usize, u64)>, Error> {
         self.ask(move |db| archive::returned(db, &lives)).await

@@ -315,6 +315,14 @@ pub(in crate::projection) fn find(db: &Connection, intent: &IntentId) -> rusqlit
         .collect()
 }
 
+/// Whether the ledger has a terminal record of the intent, or the archive a bundle.
+pub(in crate::projection) fn is_known(db: &Connection, intent: &IntentId) -> rusqlite::Result<bool> {
+    db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM closed WHERE intent = ?1) OR EXISTS (SELECT 1 FROM archived WHERE fingerprint = ?2)",
+    )?
+    .query_row(params![intent.as_str(), intent.fingerprint()], |row| row.get(0))
+}
+
 /// Which of these lives the archive holds: their indices, with the archive sequences.
 pub(in crate::projection) fn returned(db: &Connection, lives: &[Life]) -> rusqlite::Result<Vec<(usize, u64)>> {
     let mut found = Vec::new();

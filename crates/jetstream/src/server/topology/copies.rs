@@ -122,7 +122,7 @@ impl Mesh {
 
     /// The streams and buckets of the mesh, the ledger first.
     async fn own_streams(&self) -> Result<Vec<Found>, Error> {
-        let base = self.base_streams(self.limits());
+        let base = self.named_streams(self.limits());
         let mut names: Vec<String> = self.stream_names().await?.into_iter().collect();
         names.retain(|name| base.iter().any(|one| one.name == *name) || self.agent_of_work_stream(name).is_some());
         let asked = names.into_iter().map(|name| async move {

@@ -238,7 +238,10 @@ impl Mesh {
     /// The configuration that this build would give a stream of the mesh; `None` for one that is not Baton's.
     fn wanted(&self, found: &Value, limits: Limits, grace: Option<Duration>) -> Result<Option<Value>, Error> {
         let name = name_of(found);
-        let base = self.base_streams(limits).into_iter().find(|config| config.name == name);
+        let base = self
+            .named_streams(limits)
+            .into_iter()
+            .find(|config| config.name == name);
         let wanted = match (base, self.agent_of_work_stream(&name)) {
             (Some(config), _) => config,
             // A bound is for new streams: one that is there may have more consumers.

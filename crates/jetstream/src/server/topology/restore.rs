@@ -20,7 +20,10 @@ impl Mesh {
         struct Info {
             config: Config,
         }
-        let own = self.base_streams(limits).into_iter().find(|config| config.name == name);
+        let own = self
+            .named_streams(limits)
+            .into_iter()
+            .find(|config| config.name == name);
         let wanted = match (own, self.agent_of_work_stream(name)) {
             (Some(config), _) => config,
             (None, Some(agent)) => self.work_stream_config(&agent, limits),
