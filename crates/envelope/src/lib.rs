@@ -21,9 +21,10 @@ mod version;
 /// Budgets: amounts, what is held, spent and lent, and why something does not fit.
 pub mod budget {
     pub use crate::amounts::{
-        Amount, Amounts, BUDGETS_SINCE, BadAmount, Hold, MOST_SHARES, MeterName, OnExhaustedBudget, Share, Spend, TopUp,
+        Amount, Amounts, BUDGETS_SINCE, BadAmount, Hold, MOST_OWED, MOST_SHARES, MeterName, OnExhaustedBudget,
+        OwedTopUp, Share, Spend, TopUp,
     };
-    pub use crate::intent::budget::{BudgetRefused, TopUpRefused};
+    pub use crate::intent::budget::{Borrower, BudgetRefused, Debt, TopUpRefused};
 }
 
 pub use archive::bundle::{Bundle, BundleError, BundleFacts, StoredRecord};

@@ -16,6 +16,7 @@ mod form;
 mod history;
 mod import;
 mod intake;
+mod lending;
 mod list;
 mod moves;
 mod objects_of_hop;

@@ -201,7 +201,7 @@ impl Protocol {
         let is_old = self.bounds.old_sweeper;
         match need_of(&head, now, is_old) {
             // No intent of this model waits, or has a budget.
-            Need::Closed | Need::None | Need::Resume | Need::Redrive => {}
+            Need::Closed | Need::None | Need::Resume | Need::Redrive | Need::TopUps => {}
             Need::Ticket => {
                 world.sweeper.doing = Office::Looks {
                     intent: number,

@@ -157,7 +157,7 @@ impl World {
                     let id = rec.snapshot.envelope.map(|envelope| (envelope, Some(seq)));
                     self.finds_lost(&rec) && id.is_some_and(|id| !self.known.contains(&id))
                 }
-                Need::Closed | Need::None | Need::Resume | Need::Redrive => false,
+                Need::Closed | Need::None | Need::Resume | Need::Redrive | Need::TopUps => false,
             })
     }
 
@@ -450,7 +450,7 @@ pub(crate) enum Proof {
 pub(crate) fn owed_ticket(head: &Rec) -> Option<(Option<u64>, Owed)> {
     effects(head).find_map(|(effect, owed)| match effect {
         Effect::Ticket(work) => Some((work.source, owed)),
-        Effect::Answer(_) | Effect::Resume | Effect::Children | Effect::Redrive => None,
+        Effect::Answer(_) | Effect::Resume | Effect::Children | Effect::Redrive | Effect::TopUps => None,
     })
 }
 

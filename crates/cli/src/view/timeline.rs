@@ -115,7 +115,11 @@ fn spending(record: &Record) -> impl Iterator<Item = String> {
     let spent = record.spend.as_ref().map(|spend| format!("spent {}", spend.amounts));
     let assumed = record.assumed.as_ref();
     let assumed = assumed.map(|amounts| format!("{amounts} that were held count as spent"));
-    let added = record.top_up.as_ref().map(|top_up| format!("adds {}", top_up.amounts));
+    let added = record.top_up.as_ref().map(|top_up| match &top_up.lent_to {
+        Some(child) if top_up.paid => format!("child {child} has what it was lent"),
+        Some(child) => format!("lends child {child} {} more", top_up.amounts),
+        None => format!("adds {}", top_up.amounts),
+    });
     [held, spent, assumed, added].into_iter().flatten()
 }
 

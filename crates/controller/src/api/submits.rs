@@ -122,6 +122,11 @@ pub(super) async fn top_up(cx: &Context, asked: TopUpIntent) -> Result<TopUpView
         by,
     } = asked;
     let by = Author::of(Role::Operator, by);
-    let ToppedUp { seq, budget } = cx.mesh.top_up(&intent, &top_up, &reason, &by).await?;
-    Ok(TopUpView { intent, seq, budget })
+    let ToppedUp { seq, lent_by, budget } = cx.mesh.top_up(&intent, &top_up, &reason, &by).await?;
+    Ok(TopUpView {
+        intent,
+        seq,
+        lent_by,
+        budget,
+    })
 }

@@ -63,6 +63,7 @@ impl Round for Sweep {
             open,
             reissued,
             timed_out,
+            topped_up,
             resumed,
             failed,
             returned,
@@ -72,11 +73,12 @@ impl Round for Sweep {
             (Err(_), Err(error)) => return Err(error),
             (Err(error), Ok(_)) => return Err(error.into()),
         };
-        if reissued + timed_out + resumed + failed + returned + closed_again > 0 {
+        if reissued + timed_out + topped_up + resumed + failed + returned + closed_again > 0 {
             tracing::info!(
                 open,
                 reissued,
                 timed_out,
+                topped_up,
                 resumed,
                 failed,
                 returned,

@@ -1,6 +1,7 @@
 //! What records say of a budget.
 
 use crate::amounts::meters::Amounts;
+use crate::base::ids::IntentId;
 use crate::base::wire::{Extra, wire_object};
 use crate::base::wire_enum::wire_enum;
 
@@ -44,6 +45,22 @@ wire_object! {
     /// What was added to the budget of an intent, in `topped_up`.
     pub struct TopUp {
         /// The id of the request: one that comes again is the same.
+        req id: String,
+        /// How much of each meter.
+        req amounts: Amounts,
+        /// In a record of a parent: the child that it is lent to.
+        opt lent_to: IntentId,
+        /// In a record of a parent: nothing is added, and what it is known to have paid it owes no more.
+        def paid: bool,
+    }
+}
+
+wire_object! {
+    /// A `topped_up` that a parent owes a child that it has lent more.
+    pub struct OwedTopUp {
+        /// The place of the child in its call, from 0.
+        req index: u32,
+        /// The id of the request.
         req id: String,
         /// How much of each meter.
         req amounts: Amounts,
@@ -110,6 +127,20 @@ impl TopUp {
     pub fn new(id: impl Into<String>, amounts: Amounts) -> Self {
         Self {
             id: id.into(),
+            amounts,
+            lent_to: None,
+            paid: false,
+            extra: Extra::new(),
+        }
+    }
+}
+
+impl OwedTopUp {
+    /// What a request with this id owes a child.
+    pub(crate) const fn new(index: u32, id: String, amounts: Amounts) -> Self {
+        Self {
+            index,
+            id,
             amounts,
             extra: Extra::new(),
         }

@@ -9,7 +9,7 @@ use crate::message::parts::Budget;
 /// Adds to the budget of an open intent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TopUpIntent {
-    /// The intent: a root.
+    /// The intent. A child gets it from what its parent has.
     pub intent: IntentId,
     /// How much of which meter, and the id of the request: one that comes again changes nothing.
     pub top_up: TopUp,
@@ -27,6 +27,9 @@ pub struct TopUpView {
     /// The ledger sequence of the `topped_up` record; absent when the request was recorded before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
+    /// The parent that has lent it, where the intent is a child.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lent_by: Option<IntentId>,
     /// The budget after it.
     pub budget: Box<Budget>,
 }

@@ -6,8 +6,11 @@
 
 mod account;
 mod lending;
+mod more;
 mod refused;
+mod requests;
 
+pub use more::{Borrower, Debt};
 pub use refused::{BudgetRefused, TopUpRefused};
 
 pub(crate) use lending::lend;

@@ -6,7 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-use crate::amounts::{Amounts, MOST_SHARES, Share};
+use crate::amounts::{Amounts, MOST_SHARES, OwedTopUp, Share};
 use crate::base::ids::IntentId;
 use crate::base::json::Json;
 use crate::base::names::AgentName;
@@ -111,6 +111,10 @@ wire_object! {
         def completed: u32,
         /// What the children have been lent, in runs of equal shares, in their order.
         def shares: Vec<Share>,
+        /// The top-ups that it owes children that it has lent more, oldest first.
+        def owed: Vec<OwedTopUp>,
+        /// Short hashes of the last requests to lend more, oldest first.
+        opt topped: String,
     }
 }
 
@@ -276,6 +280,8 @@ impl Children {
             ended: String::new(),
             completed: 0,
             shares: Vec::new(),
+            owed: Vec::new(),
+            topped: None,
             extra: Extra::new(),
         }
     }
@@ -351,6 +357,7 @@ impl ChildSet {
                 continue;
             }
             set(&mut bits, end.index);
+            self.owed.retain(|owed| owed.index != end.index);
             if end.state == Status::Completed.name() {
                 self.completed = self.completed.saturating_add(1);
             }

@@ -28,6 +28,8 @@ pub enum Effect<'h> {
     Children,
     /// The record `redriven`: it is parked for want of budget, and there is enough now.
     Redrive,
+    /// The records `topped_up` of children that it has lent more, and its own that they are paid.
+    TopUps,
 }
 
 /// Work for an agent.
@@ -63,6 +65,7 @@ pub fn effects(head: &Record) -> impl Iterator<Item = (Effect<'_>, Owed)> {
         .chain(resume(&head.snapshot))
         .chain(children(head))
         .chain(redrive(&head.snapshot))
+        .chain(top_ups(&head.snapshot))
 }
 
 /// An open join implies each of its children. Whoever opens it submits them, and so does a redelivery of its ticket; what is
@@ -80,6 +83,10 @@ fn children(head: &Record) -> Option<(Effect<'static>, Owed)> {
 
 fn redrive(head: &Snapshot) -> Option<(Effect<'static>, Owed)> {
     head.owes_redrive().then_some((Effect::Redrive, Owed::Now))
+}
+
+fn top_ups(head: &Snapshot) -> Option<(Effect<'static>, Owed)> {
+    head.owes_top_ups().then_some((Effect::TopUps, Owed::Now))
 }
 
 fn resume(head: &Snapshot) -> Option<(Effect<'static>, Owed)> {
@@ -150,6 +157,9 @@ pub enum Need {
     Resume,
     /// Redrive it: it is parked for want of budget, and there is enough now.
     Redrive,
+    /// Top up the children that it has lent more. It may need something else beside, so [`needs`] never says it;
+    /// [`Snapshot::owes_top_ups`] does.
+    TopUps,
 }
 
 /// What the intent with this head needs. The sweeper leaves it alone until `slack` after its last record or its wake-up

@@ -109,6 +109,8 @@ impl Undoing {
             ended: String::new(),
             completed: 0,
             shares: Vec::new(),
+            owed: Vec::new(),
+            topped: None,
             extra: Extra::new(),
         }
     }

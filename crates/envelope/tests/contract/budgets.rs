@@ -1,6 +1,7 @@
 //! Budgets: amounts are exact, every act conserves, and nothing is spent that nobody allotted.
 
 mod amounts;
+mod more;
 mod one;
 mod tree;
 #[expect(

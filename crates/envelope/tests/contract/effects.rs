@@ -11,7 +11,7 @@ use crate::samples::*;
 fn ticket(head: &Record) -> Option<(EnvelopeId, Option<u64>, Owed)> {
     effects(head).find_map(|(effect, owed)| match effect {
         Effect::Ticket(work) => Some((work.envelope, work.source, owed)),
-        Effect::Answer(_) | Effect::Resume | Effect::Children | Effect::Redrive => None,
+        Effect::Answer(_) | Effect::Resume | Effect::Children | Effect::Redrive | Effect::TopUps => None,
     })
 }
 
@@ -173,6 +173,7 @@ proptest! {
             Need::TimeOut => prop_assert!(head.snapshot.deadline.is_some() && head.snapshot.status != Status::Compensating),
             Need::Resume => prop_assert!(owes_resume(&head.snapshot)),
             Need::Redrive => prop_assert!(head.snapshot.owes_redrive()),
+            Need::TopUps => prop_assert!(false, "another asks for that"),
             Need::Closed | Need::None => prop_assert!(ticket(&head).is_none()),
         }
     }

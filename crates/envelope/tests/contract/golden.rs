@@ -99,7 +99,7 @@ const FILES_OF_1_6_0: [&str; 12] = [
 ];
 
 /// The files that were added when protocol 1.7.0 was made. Append only.
-const FILES_OF_1_7_0: [&str; 13] = [
+const FILES_OF_1_7_0: [&str; 14] = [
     "envelope_child_1_7.json",
     "envelope_full_1_7.json",
     "record_child_done_1_7.json",
@@ -113,6 +113,7 @@ const FILES_OF_1_7_0: [&str; 13] = [
     "record_step_1_7.json",
     "record_submitted_1_7.json",
     "record_topped_up.json",
+    "record_topped_up_lent_1_7.json",
 ];
 
 fn files() -> BTreeMap<String, String> {
@@ -201,6 +202,7 @@ fn a_golden_record_is_of_its_event_and_legal() {
             .trim_end_matches("_undo_1_6")
             .trim_end_matches("_1_6")
             .trim_end_matches("_refs_1_7")
+            .trim_end_matches("_lent_1_7")
             .trim_end_matches("_1_7")
             .trim_end_matches("_people")
             .trim_end_matches("_restart");

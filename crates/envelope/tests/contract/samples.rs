@@ -404,7 +404,11 @@ pub(crate) fn full_record() -> Record {
         hold: Some(Box::new(budget::Hold::new("plan", full_amounts(), 5))),
         spend: Some(Box::new(full_spend())),
         assumed: Some(Box::new(full_amounts())),
-        top_up: Some(Box::new(budget::TopUp::new("order-7", full_amounts()))),
+        top_up: Some(Box::new(budget::TopUp {
+            lent_to: Some(IntentId::of_child(&intent(), 3, "research", 2)),
+            paid: true,
+            ..budget::TopUp::new("order-7", full_amounts())
+        })),
         extra: Extra::new(),
     }
 }

@@ -14,16 +14,18 @@ use crate::server::Mesh;
 pub struct ToppedUp {
     /// The ledger sequence of the `topped_up` record; `None` when the request was recorded before.
     pub seq: Option<u64>,
+    /// The parent that has lent it, where the intent is a child.
+    pub lent_by: Option<IntentId>,
     /// The budget after it.
     pub budget: Box<Budget>,
 }
 
 impl Mesh {
-    /// Adds to the budget of an open intent. A request with an id that is recorded changes nothing. An intent that was parked for
-    /// want of budget, and has enough then, goes on by itself.
+    /// Adds to the budget of an open intent. A request with an id that is recorded changes nothing. A child is lent it by its
+    /// parent. An intent that was parked for want of budget, and has enough then, goes on by itself.
     ///
     /// # Errors
-    /// When there is no such intent, it has ended, it has no such meter, or it is a child.
+    /// When there is no such intent, it has ended, it has no such meter, or its parent cannot lend it as much.
     pub async fn top_up(
         &self,
         intent: &IntentId,
@@ -31,34 +33,27 @@ impl Mesh {
         reason: &str,
         by: &Author,
     ) -> Result<ToppedUp, Error> {
-        let added = self.advance(intent, by, Known::Unread, |head, _| {
+        let head = self.head(intent).await?;
+        let head = head.ok_or_else(|| Error::NoIntent(intent.clone()))?;
+        if head.record.snapshot.parent.is_some() {
+            return Box::pin(self.lend_more(&head, top_up, reason, by)).await;
+        }
+        let added = self.advance(intent, by, Known::Read(&head), |head, _| {
             let Some(head) = head else {
                 return Err(Error::NoIntent(intent.clone()));
             };
             match act::top_up(head.snapshot, top_up.clone(), reason) {
                 Ok(draft) => Ok(draft.map_or(Decision::Nothing, Decision::from)),
-                Err(refused) => Err(Error::WrongStatus {
-                    intent: intent.clone(),
-                    status: head.snapshot.status.to_string(),
-                    problem: match refused {
-                        TopUpRefused::Illegal(_) => {
-                            "its budget cannot become larger: it has ended, and spends nothing any more".to_owned()
-                        }
-                        TopUpRefused::NoBudget
-                        | TopUpRefused::NotBounded(_)
-                        | TopUpRefused::IsChild { .. }
-                        | TopUpRefused::Nothing
-                        | TopUpRefused::TooMuch(_) => refused.to_string(),
-                    },
-                }),
+                Err(refused) => Err(not_topped(intent, head.snapshot, &refused)),
             }
         });
         let (seq, budget) = match added.await? {
             Advanced::Committed(Committed { record, seq }) => (Some(seq), record.snapshot.budget.clone()),
-            Advanced::Unchanged(head) => (None, head.and_then(|head| head.record.snapshot.budget)),
+            Advanced::Unchanged(now) => (None, now.map_or(head, |now| *now).record.snapshot.budget),
         };
         let budget = budget.ok_or_else(|| Error::Raced(intent.clone()))?;
-        Ok(ToppedUp { seq, budget })
+        let lent_by = None;
+        Ok(ToppedUp { seq, lent_by, budget })
     }
 
     /// As [`Mesh::top_up`], in the way that is open to this user: in a secured mesh by asking a controller, in another one by its
@@ -81,8 +76,11 @@ impl Mesh {
                 reason: reason.to_owned(),
                 by: by.instance.clone(),
             };
-            let TopUpView { seq, budget, .. } = self.ask_controller(&question).await?;
-            Ok(ToppedUp { seq, budget })
+            let view: TopUpView = self.ask_controller(&question).await?;
+            let TopUpView {
+                seq, lent_by, budget, ..
+            } = view;
+            Ok(ToppedUp { seq, lent_by, budget })
         };
         self.write_or_ask("top up", own, ask).await
     }
@@ -153,5 +151,19 @@ impl Mesh {
             }
             done => done,
         }
+    }
+}
+
+/// Why nothing was added to the budget of an intent.
+pub(super) fn not_topped(intent: &IntentId, head: &Snapshot, refused: &TopUpRefused) -> Error {
+    let problem = if let TopUpRefused::Illegal(_) = refused {
+        "its budget cannot become larger: it has ended, and spends nothing any more".to_owned()
+    } else {
+        refused.to_string()
+    };
+    Error::WrongStatus {
+        intent: intent.clone(),
+        status: head.status.to_string(),
+        problem,
     }
 }

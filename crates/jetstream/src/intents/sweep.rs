@@ -38,6 +38,8 @@ pub struct SweepReport {
     pub resumed: usize,
     /// Intents whose deadline had passed.
     pub timed_out: usize,
+    /// Intents whose children got what they had been lent more.
+    pub topped_up: usize,
     /// Intents that could not be swept this time; the log says why.
     pub failed: usize,
     /// Archived intents whose records came back and were purged again.
@@ -52,6 +54,7 @@ enum Help {
     Reissued,
     TimedOut,
     Resumed,
+    ToppedUp,
 }
 
 /// Whether an open intent had been closed before.
@@ -219,6 +222,10 @@ impl Sweeper {
                         }
                     }
                 }
+                if head.record.snapshot.owes_top_ups() {
+                    // Beside whatever else it needs: neither may wait for the other to succeed.
+                    self.count(&head, Need::TopUps, &mut seen, &mut report).await?;
+                }
                 let need = needs(&head.record, self.mesh.now(), self.slack);
                 if need == Need::Closed {
                     continue;
@@ -229,18 +236,7 @@ impl Sweeper {
                 if is_new && need == Need::Ticket {
                     continue;
                 }
-                match self.help(&head, need, &mut seen).await {
-                    Ok(Help::TimedOut) => report.timed_out += 1,
-                    Ok(Help::Reissued) => report.reissued += 1,
-                    Ok(Help::Resumed) => report.resumed += 1,
-                    Ok(Help::None) => {}
-                    // One agent whose stream is gone or full must not keep the other intents from being swept.
-                    Err(error) if error.is_of_server() => return Err(error),
-                    Err(error) => {
-                        tracing::warn!(%error, intent = %head.record.intent, "cannot sweep an intent");
-                        report.failed += 1;
-                    }
-                }
+                self.count(&head, need, &mut seen, &mut report).await?;
             }
         }
         undone.extend(
@@ -279,6 +275,24 @@ impl Sweeper {
         Ok(Closed::Again)
     }
 
+    /// Helps one intent, and counts how.
+    async fn count(&self, head: &Head, need: Need, seen: &mut Seen, report: &mut SweepReport) -> Result<(), Error> {
+        match self.help(head, need, seen).await {
+            Ok(Help::TimedOut) => report.timed_out += 1,
+            Ok(Help::Reissued) => report.reissued += 1,
+            Ok(Help::Resumed) => report.resumed += 1,
+            Ok(Help::ToppedUp) => report.topped_up += 1,
+            Ok(Help::None) => {}
+            // One agent whose stream is gone or full must not keep the other intents from being swept.
+            Err(error) if error.is_of_server() => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, intent = %head.record.intent, "cannot sweep an intent");
+                report.failed += 1;
+            }
+        }
+        Ok(())
+    }
+
     async fn help(&self, head: &Head, need: Need, seen: &mut Seen) -> Result<Help, Error> {
         if matches!(need, Need::Closed | Need::None) {
             return Ok(Help::None);
@@ -303,6 +317,10 @@ impl Sweeper {
             Need::Redrive => (
                 self.mesh.redrive_funded(&head.record.intent, &self.by).await?,
                 Help::Resumed,
+            ),
+            Need::TopUps => (
+                self.mesh.pay_debts(&head.record.intent, &self.by).await?,
+                Help::ToppedUp,
             ),
         };
         Ok(if done { help } else { Help::None })

@@ -203,7 +203,7 @@ impl Waiting {
                 (Effect::Resume, _) => {
                     resumes = self.broken != BrokenWait::SatisfiedOwesNothing || rec.event == Event::Signalled;
                 }
-                (Effect::Ticket(_) | Effect::Answer(_) | Effect::Children | Effect::Redrive, _) => {}
+                (Effect::Ticket(_) | Effect::Answer(_) | Effect::Children | Effect::Redrive | Effect::TopUps, _) => {}
             }
         }
         resumes.then(|| self.resume(scene, |_| false)).flatten()

@@ -348,7 +348,7 @@ impl Waiting {
                         .iter()
                         .all(|ticket| ticket.rec.envelope_id() != head.snapshot.envelope)
             }
-            Need::Closed | Need::None | Need::TimeOut | Need::Redrive => false,
+            Need::Closed | Need::None | Need::TimeOut | Need::Redrive | Need::TopUps => false,
         }
     }
 

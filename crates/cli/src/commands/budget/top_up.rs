@@ -14,7 +14,7 @@ use crate::who;
 #[derive(Debug, Clone, Args)]
 #[command(group(clap::ArgGroup::new("more").args(["tokens", "cost", "time"]).required(true).multiple(true)))]
 pub(crate) struct TopUpArgs {
-    /// The intent: the root of its tree.
+    /// The intent. A child is lent it by its parent, of what that has.
     id: IntentId,
     /// How many tokens more.
     #[arg(long, value_name = "N")]
@@ -40,6 +40,9 @@ struct Document<'a> {
     /// The ledger sequence of the record; absent when the request was recorded before.
     #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<u64>,
+    /// The parent that has lent it, where the intent is a child.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lent_by: Option<&'a IntentId>,
     budget: &'a Budget,
     available: Amounts,
 }
@@ -62,7 +65,7 @@ pub(crate) async fn run(args: TopUpArgs, app: &App) -> Result<(), CliError> {
     let top_up = TopUp::new(&request, amounts);
     let by = who::author(Role::Operator);
     let topped = mesh.top_up_or_ask(&args.id, &top_up, &args.reason, &by).await;
-    let ToppedUp { seq, budget } = topped.map_err(|error| {
+    let ToppedUp { seq, lent_by, budget } = topped.map_err(|error| {
         // Where the answer is lost it may have been added.
         let may_be_added = error.is_of_server();
         let told = CliError::from(error);
@@ -77,12 +80,17 @@ pub(crate) async fn run(args: TopUpArgs, app: &App) -> Result<(), CliError> {
         intent: &args.id,
         request: &request,
         seq,
+        lent_by: lent_by.as_ref(),
         available: budget.available(),
         budget: &budget,
     };
-    app.output.show(&document, || match seq {
-        Some(_) => format!("intent {} has {} available now", args.id, document.available),
-        None => format!(
+    app.output.show(&document, || match (seq, &lent_by) {
+        (Some(_), None) => format!("intent {} has {} available now", args.id, document.available),
+        (Some(_), Some(parent)) => format!(
+            "intent {} has {} available now, lent by its parent {parent}",
+            args.id, document.available
+        ),
+        (None, _) => format!(
             "intent {} was topped up by this request before; it has {} available",
             args.id, document.available
         ),

@@ -265,7 +265,7 @@ impl Intents {
                 snapshot.submitted_at.unix_millis(),
                 !timers.is_empty(),
                 snapshot.accept_within_ms.filter(|millis| *millis > 0),
-                owes_resume(snapshot).then_some(1),
+                (owes_resume(snapshot) || snapshot.owes_redrive() || snapshot.owes_top_ups()).then_some(1),
                 turn.is_some(),
                 children::may_matter(snapshot),
                 snapshot.root.as_ref().map(IntentId::as_str),
@@ -435,7 +435,8 @@ pub(in crate::projection) fn by_hand(db: &Connection, agent: Option<&AgentName>)
 const MAY_OWE: [Cause; 3] = [Cause::Queued, Cause::Running, Cause::Delayed];
 
 /// The open intents whose last record owes something that somebody has to pay: a ticket, if the record is not newer than
-/// `before`, or that it goes on. What waits, also for a long retry, is parked or is done by hand owes nothing.
+/// `before`, that it goes on, or that a child has what it was lent. Else what waits, also for a long retry, is parked or is done by
+/// hand owes nothing.
 pub(in crate::projection) fn owing(
     db: &Connection,
     counts: &Counts,

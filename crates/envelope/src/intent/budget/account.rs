@@ -7,15 +7,12 @@ use crate::amounts::{Amount, Amounts, BUDGETS_SINCE, BadAmount, MeterName, OnExh
 use crate::base::json::Json;
 use crate::base::mutants::Mutant;
 use crate::intent::budget::refused::{BudgetRefused, TopUpRefused};
-use crate::intent::signals::short;
+use crate::intent::budget::requests;
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::Status;
 use crate::message::envelope::Envelope;
 use crate::message::parts::{Budget, Meter};
 use crate::message::text::BadText;
-
-/// How many top-ups an intent remembers, so that one that comes again is the same.
-const MOST_TOPPED: usize = 64;
 
 /// The numbers of one meter.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,7 +25,7 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
-    fn available(&self) -> Amount {
+    pub(super) fn available(&self) -> Amount {
         let all = self.allotted.plus(self.overrun);
         all.less(self.spent).less(self.held).less(self.lent)
     }
@@ -317,12 +314,7 @@ impl Budget {
 
     /// Whether a top-up is known.
     pub(crate) fn is_topped(&self, id: &str) -> bool {
-        let hash = short(id);
-        let topped = self.topped.as_deref().unwrap_or_default();
-        topped
-            .as_bytes()
-            .chunks(hash.len())
-            .any(|known| known == hash.as_bytes())
+        requests::knows(self.topped.as_deref(), id)
     }
 
     /// Allots more. From then on holds fit again, if more was spent than had been held.
@@ -342,13 +334,7 @@ impl Budget {
             self.change(meter, |numbers| numbers.allotted = numbers.allotted.plus(amount));
         }
         self.overran = false;
-        let hash = short(&top_up.id);
-        let mut topped = self.topped.take().unwrap_or_default() + &hash;
-        let most = MOST_TOPPED * hash.len();
-        if topped.len() > most {
-            topped = topped.split_off(topped.len() - most);
-        }
-        self.topped = Some(topped);
+        requests::remember(&mut self.topped, &top_up.id);
         Ok(())
     }
 }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use crate::amounts::{Amount, Amounts, MeterName, told};
+use crate::amounts::{Amount, Amounts, MOST_OWED, MOST_SHARES, MeterName, told};
 use crate::base::codes;
+use crate::base::ids::IntentId;
 use crate::intent::error_info::ErrorInfo;
 
 /// A hold, or what children are lent, that does not fit.
@@ -35,7 +36,7 @@ impl fmt::Display for BudgetRefused {
             let over = told(*meter, *over);
             return write!(
                 f,
-                "{over} more than was held for it is spent already; fix: `baton budget top-up` the root of the intent"
+                "{over} more than was held for it is spent already; fix: `baton budget top-up` it"
             );
         }
         let is_short = |meter: &MeterName| {
@@ -51,7 +52,7 @@ impl fmt::Display for BudgetRefused {
         let short = short.join(" and ");
         write!(
             f,
-            "{short} are available; fix: `baton budget top-up` the root of the intent, or ask for less"
+            "{short} are available; fix: `baton budget top-up` it, or ask for less"
         )
     }
 }
@@ -66,11 +67,80 @@ pub enum TopUpRefused {
     #[error("the budget of the intent does not bound {}; fix: top up what `baton budget show` lists", .0.name())]
     NotBounded(MeterName),
     /// A child has what its parent lends it.
-    #[error("the intent is a child and has what its parent lent it; fix: top up its root, {root}")]
+    #[error("the intent is a child and has what its parent lent it; fix: have its parent, {parent}, lend it more")]
     IsChild {
-        /// The root of its tree.
-        root: String,
+        /// Its parent.
+        parent: IntentId,
     },
+    /// The child has ended.
+    #[error("the child has ended and spends nothing any more; fix: top up its parent, {parent}, where that needs more")]
+    ChildEnded {
+        /// Its parent.
+        parent: IntentId,
+    },
+    /// The parent has ended.
+    #[error(
+        "its parent, {parent}, has ended and lends nothing any more; fix: submit the work again with a larger budget"
+    )]
+    ParentClosed {
+        /// The parent.
+        parent: IntentId,
+    },
+    /// Nobody waits for the child.
+    #[error(
+        "its parent, {parent}, does not wait for it any more, and what it was lent is all that it gets; fix: submit the work \
+         again with a larger budget"
+    )]
+    NotAwaited {
+        /// The parent.
+        parent: IntentId,
+    },
+    /// The child is detached.
+    #[error(
+        "it is a detached child: what it was lent counts as spent by its parent, {parent}; fix: submit the work again with a \
+         larger budget"
+    )]
+    Detached {
+        /// The parent.
+        parent: IntentId,
+    },
+    /// The parent lends the child nothing.
+    #[error("its parent, {parent}, lends it nothing; fix: name its budget in the call")]
+    NotLent {
+        /// The parent.
+        parent: IntentId,
+    },
+    /// The parent does not have as much.
+    #[error(
+        "its parent, {parent}, would lend it {wanted}, and has {left} left to lend; fix: `baton budget top-up {parent}` first, \
+         then this again"
+    )]
+    ParentShort {
+        /// The parent.
+        parent: IntentId,
+        /// What is asked for, of the meters that do not suffice.
+        wanted: Box<Amounts>,
+        /// What it has of those, without what it keeps.
+        left: Box<Amounts>,
+    },
+    /// The parent owes its children as much as it may.
+    #[error(
+        "its parent, {parent}, owes its children {MOST_OWED} top-ups already, which are the most; fix: wait until a controller \
+         has paid them"
+    )]
+    TooManyOwed {
+        /// The parent.
+        parent: IntentId,
+    },
+    /// The shares of the call would not fit into the snapshot.
+    #[error(
+        "the children of its call would have more than {MOST_SHARES} different shares one after the other; fix: add to one \
+         beside which a child has as much, or wait until children have ended"
+    )]
+    TooManyShares,
+    /// The state of its parent from which this was to be paid is not the present one.
+    #[error("what it was lent is more by now; fix: read its parent again")]
+    Overtaken,
     /// Nothing is added.
     #[error("a top-up of nothing; fix: say how much of which meter")]
     Nothing,

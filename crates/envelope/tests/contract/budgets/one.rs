@@ -94,8 +94,7 @@ fn nothing_is_held_beyond_what_is_available() {
     assert_eq!(refused.available, amounts(r#"{"tokens":300,"cost":1}"#));
     assert_eq!(
         refused.to_string(),
-        "step \"plan\" needs 301 tokens and 0.5 of cost, and 300 tokens are available; fix: `baton budget top-up` the root of the \
-         intent, or ask for less"
+        "step \"plan\" needs 301 tokens and 0.5 of cost, and 300 tokens are available; fix: `baton budget top-up` it, or ask for less"
     );
     // A sum over what was held before stays within the allotment.
     hold(&head, r#"{"tokens":300}"#).expect("fits");
@@ -365,7 +364,7 @@ fn a_top_up_that_cannot_be_is_refused_and_says_why() {
     assert!(refused(&head, r#"{"tokens":5}"#).contains("more than 18 digits"));
     let mut child = head.clone();
     (child.parent, child.root) = (Some(intent()), Some("order-1".parse().expect("id")));
-    assert!(refused(&child, r#"{"tokens":5}"#).contains("top up its root, order-1"));
+    assert!(refused(&child, r#"{"tokens":5}"#).contains(&format!("its parent, {}, lend it more", intent())));
     let mut unbounded = head;
     unbounded.budget = None;
     assert!(refused(&unbounded, r#"{"tokens":5}"#).contains("has no budget"));

@@ -7,7 +7,7 @@ use super::one::{amounts, is, sealed};
 use crate::samples::*;
 
 /// A parent at work with this budget.
-fn parent(budget: &str) -> Snapshot {
+pub(super) fn parent(budget: &str) -> Snapshot {
     let mut envelope = Envelope::first(envelope_id(1), intent(), agent("code"), Json::null());
     envelope.budget = Some(serde_json::from_str(budget).expect("a budget"));
     let head = sealed(act::submit(NOW, version("2.0.0"), envelope.with_counted_budget()), 0);
@@ -15,7 +15,7 @@ fn parent(budget: &str) -> Snapshot {
 }
 
 /// A call of children that name these shares.
-fn call(shares: &[Option<&str>]) -> WaitSpec {
+pub(super) fn call(shares: &[Option<&str>]) -> WaitSpec {
     let child = |share: &Option<&str>| Child {
         budget: share.map(|share| Box::new(amounts(share))),
         ..Child::new(Json::null())
@@ -27,7 +27,7 @@ fn call(shares: &[Option<&str>]) -> WaitSpec {
     WaitSpec::for_children("qa", children)
 }
 
-fn called(head: &Snapshot, shares: &[Option<&str>]) -> Snapshot {
+pub(super) fn called(head: &Snapshot, shares: &[Option<&str>]) -> Snapshot {
     sealed(act::suspend(head, &[call(shares)]).expect("legal"), 2)
 }
 
@@ -36,7 +36,7 @@ fn share(head: &Snapshot, index: u32) -> Amounts {
 }
 
 /// The end of a child of this parent that has spent so much.
-fn end(parent: &Snapshot, index: u32, spent: &str, overrun: &str) -> ChildEnd {
+pub(super) fn end(parent: &Snapshot, index: u32, spent: &str, overrun: &str) -> ChildEnd {
     let mut child = full_snapshot();
     child.parent = Some(intent());
     let budget = format!(r#"{{"tokens":{{"allotted":0,"spent":{spent},"overrun":{overrun}}}}}"#);
@@ -53,7 +53,7 @@ fn end(parent: &Snapshot, index: u32, spent: &str, overrun: &str) -> ChildEnd {
     end
 }
 
-fn done(head: &Snapshot, ends: Vec<ChildEnd>) -> Option<Snapshot> {
+pub(super) fn done(head: &Snapshot, ends: Vec<ChildEnd>) -> Option<Snapshot> {
     let done = ChildrenDone {
         hop: 1,
         name: "qa".to_owned(),

@@ -6,12 +6,15 @@
 
 use std::collections::BTreeMap;
 
-use baton_envelope::budget::{MeterName, Spend, TopUp};
+use baton_envelope::budget::{Debt, Spend, TopUp};
 use baton_envelope::*;
 use proptest::prelude::*;
 
-use super::one::{number, tokens};
+use super::one::tokens;
 use crate::samples::*;
+
+mod judge;
+mod lending;
 
 /// How deep calls go, and how many intents there are at most.
 const DEPTH: usize = 3;
@@ -44,6 +47,12 @@ enum Op {
     Retry,
     Cancel,
     TopUp(u64, bool),
+    /// The parent of this child lends it more, perhaps by the last request again; whoever wrote that dies.
+    Lend(u64, bool),
+    /// This parent's first debt is paid; or, by somebody who had frozen, the oldest that it ever had.
+    PayDebt(bool),
+    /// This parent hears of all debts that were paid, also again.
+    TellPaid,
 }
 
 /// A call to a model that is under way.
@@ -64,6 +73,9 @@ struct Node {
     of: Option<(usize, String, u32, Snapshot)>,
     in_flight: Option<InFlight>,
     calls: usize,
+    /// Every debt that it had, as whoever was to pay it read it; and those that were paid.
+    debts: Vec<Debt>,
+    paid: Vec<Debt>,
 }
 
 #[derive(Debug)]
@@ -75,6 +87,7 @@ struct World {
     over: u64,
     topped: u64,
     tops: u64,
+    lends: u64,
 }
 
 impl World {
@@ -91,12 +104,15 @@ impl World {
                 of: None,
                 in_flight: None,
                 calls: 0,
+                debts: Vec::new(),
+                paid: Vec::new(),
             }],
             late: Vec::new(),
             paid: 0,
             over: 0,
             topped: 0,
             tops: 0,
+            lends: 0,
         };
         world.write(0, draft);
         world
@@ -189,18 +205,24 @@ impl World {
             }
             Op::Retry if may_work => act::retry(&head, NOW, error()).ok(),
             Op::Cancel if is_open => act::cancel(&head, "nobody wants it").ok(),
-            Op::TopUp(count, again) if is_open && at == 0 => {
-                self.tops += u64::from(!again || self.tops == 0);
-                let top_up = TopUp::new(self.tops.to_string(), tokens(count));
-                let draft = act::top_up(&head, top_up, "more").ok().flatten();
-                self.topped += draft.as_ref().map_or(0, |_| count);
-                draft
-            }
+            Op::TopUp(count, again) if is_open && at == 0 => self.top_up(&head, count, again),
+            Op::Lend(count, again) => return self.lend(at, count, again),
+            Op::PayDebt(stale) => return self.pay_debt(at, &head, stale),
+            Op::TellPaid => self.tell_paid(at, &head),
             _ => None,
         };
         if let Some(draft) = draft {
             self.write(at, draft);
         }
+    }
+
+    /// More for the root; the same request once more where it comes again.
+    fn top_up(&mut self, head: &Snapshot, count: u64, again: bool) -> Option<Draft> {
+        self.tops += u64::from(!again || self.tops == 0);
+        let top_up = TopUp::new(self.tops.to_string(), tokens(count));
+        let draft = act::top_up(head, top_up, "more").ok().flatten();
+        self.topped += draft.as_ref().map_or(0, |_| count);
+        draft
     }
 
     /// What may become of a child that has no record.
@@ -258,6 +280,8 @@ impl World {
                 of: Some((at, name.clone(), index, opener.clone())),
                 in_flight: None,
                 calls: 0,
+                debts: Vec::new(),
+                paid: Vec::new(),
             });
         }
     }
@@ -298,130 +322,6 @@ impl World {
         act::child_done(head, &done).expect("legal")
     }
 
-    /// The share of a child that its parent still lends it.
-    fn loan(&self, at: usize) -> Option<i128> {
-        let (parent, name, index, _) = self.nodes[at].of.as_ref()?;
-        let parent = self.nodes[*parent]
-            .head
-            .as_ref()
-            .filter(|parent| !parent.status.is_terminal())?;
-        let set = parent.children.iter().find(|set| set.name == *name)?;
-        let is_open = !set.ended()[*index as usize];
-        let share = set.share_of(*index)?.get(MeterName::Tokens);
-        is_open.then(|| number(share))
-    }
-
-    fn is_recorded(&self, at: usize) -> bool {
-        let Some((parent, name, index, _)) = &self.nodes[at].of else {
-            return false;
-        };
-        let parent = self.nodes[*parent].head.as_ref();
-        let set = parent.and_then(|parent| parent.children.iter().find(|set| set.name == *name));
-        // A set whose ends are all recorded is gone.
-        match set {
-            Some(set) => set.ended()[*index as usize],
-            None => parent.is_some_and(|parent| !parent.status.is_terminal()),
-        }
-    }
-
-    fn children(&self, at: usize) -> impl Iterator<Item = usize> + '_ {
-        let is_child = move |child: &usize| self.nodes[*child].of.as_ref().is_some_and(|(parent, ..)| *parent == at);
-        (0..self.nodes.len()).filter(is_child)
-    }
-
-    fn numbers(&self, at: usize) -> Option<[i128; 5]> {
-        let budget = self.nodes[at].head.as_ref()?.budget.as_deref()?;
-        let all = [
-            budget.allotted(),
-            budget.overrun(),
-            budget.spent(),
-            budget.held(),
-            budget.lent(),
-        ];
-        Some(all.map(|amounts| number(amounts.get(MeterName::Tokens))))
-    }
-
-    /// Both sides of the equation, for an intent and its open loans: what came in, and where it is.
-    fn sides(&self, at: usize) -> (i128, i128) {
-        let Some([allotted, overrun, spent, held, lent]) = self.numbers(at) else {
-            return (0, 0);
-        };
-        let available = allotted + overrun - spent - held - lent;
-        let (mut came, mut is) = (allotted + overrun, spent + held + available);
-        for child in self.children(at) {
-            let Some(loan) = self.loan(child) else { continue };
-            match self.numbers(child) {
-                Some([allotted, ..]) => {
-                    assert_eq!(allotted, loan, "a child has what it is lent");
-                    let (child_came, child_is) = self.sides(child);
-                    came += child_came - allotted;
-                    is += child_is;
-                }
-                None => is += loan,
-            }
-        }
-        (came, is)
-    }
-
-    /// What is spent or held of an intent, with what open loans account for, and overruns that nobody settles any more.
-    fn accounted(&self, at: usize) -> i128 {
-        let [_, _, spent, held, _] = self.numbers(at).unwrap_or_default();
-        let of_children = self
-            .children(at)
-            .map(|child| match (self.loan(child), self.is_recorded(child)) {
-                (Some(_), _) => self.accounted(child),
-                (None, true) => self.unsettled(child),
-                (None, false) => self.overruns(child),
-            });
-        spent + held + of_children.sum::<i128>()
-    }
-
-    fn overruns(&self, at: usize) -> i128 {
-        let [_, overrun, ..] = self.numbers(at).unwrap_or_default();
-        overrun + self.unsettled(at)
-    }
-
-    fn unsettled(&self, at: usize) -> i128 {
-        let of_children = self.children(at).filter(|child| !self.is_recorded(*child));
-        of_children.map(|child| self.overruns(child)).sum()
-    }
-
-    fn check(&self) {
-        for (at, node) in self.nodes.iter().enumerate() {
-            let (Some(head), Some([allotted, overrun, spent, held, lent])) = (&node.head, self.numbers(at)) else {
-                continue;
-            };
-            assert!(
-                allotted + overrun >= spent + held + lent,
-                "B2: {at} has less than nothing: {:?}",
-                head.budget
-            );
-            let loans: i128 = head
-                .children
-                .iter()
-                .map(|set| number(set.lent().get(MeterName::Tokens)))
-                .sum();
-            let is_open = !head.status.is_terminal();
-            assert_eq!(
-                lent,
-                if is_open { loans } else { 0 },
-                "B3: {at} has lent {:?}",
-                head.budget
-            );
-            let epoch = head.budget.as_ref().and_then(|budget| budget.epoch);
-            let is_held = head.status.is_workable() && epoch == Some(head.epoch);
-            assert!(held == 0 || is_held, "B4: {at} holds for nobody: {:?}", head.budget);
-        }
-        let (came, is) = self.sides(0);
-        assert_eq!(came, is, "B1");
-        let [allotted, ..] = self.numbers(0).expect("a root");
-        assert_eq!(allotted, i128::from(ALLOTTED + self.topped), "B1: what was added");
-        let (paid, accounted) = (i128::from(self.paid), self.accounted(0));
-        assert!(paid <= accounted, "B4: {paid} paid, {accounted} accounted for");
-        let most = i128::from(ALLOTTED + self.topped + self.over);
-        assert!(paid <= most, "B5: {paid} paid of {most}");
-    }
-
     fn walk(ops: &[(usize, Op)]) -> Self {
         let mut world = Self::new();
         for (at, op) in ops {
@@ -454,6 +354,9 @@ fn any_op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Retry),
         1 => Just(Op::Cancel),
         2 => (1_u64..20, any::<bool>()).prop_map(|(count, again)| Op::TopUp(count, again)),
+        3 => (1_u64..12, any::<bool>()).prop_map(|(count, again)| Op::Lend(count, again)),
+        3 => any::<bool>().prop_map(Op::PayDebt),
+        2 => Just(Op::TellPaid),
     ]
 }
 

@@ -7,7 +7,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::*;
-use crate::samples::{full_amounts, full_onward, full_share};
+use crate::samples::{full_amounts, full_onward, full_owed, full_share};
 
 pub(crate) fn any_wait_kind() -> impl Strategy<Value = WaitKind> {
     prop_oneof![
@@ -204,6 +204,8 @@ pub(crate) fn any_child_sets() -> impl Strategy<Value = Vec<ChildSet>> {
             ended,
             completed,
             shares: if detach { vec![full_share()] } else { Vec::new() },
+            owed: if completed == 1 { vec![full_owed()] } else { Vec::new() },
+            topped: None,
             extra,
         },
     );

@@ -1,6 +1,6 @@
 //! Samples of children.
 
-use baton_envelope::budget::Share;
+use baton_envelope::budget::{OwedTopUp, Share};
 use baton_envelope::*;
 
 use super::{NOW, agent, full_amounts, full_envelope, intent, json};
@@ -18,6 +18,8 @@ pub(crate) fn full_child_set() -> ChildSet {
         ended: "BQ".to_owned(),
         completed: 1,
         shares: vec![full_share()],
+        owed: vec![full_owed()],
+        topped: Some("0123456789ab".to_owned()),
         extra: Extra::new(),
     }
 }
@@ -25,6 +27,11 @@ pub(crate) fn full_child_set() -> ChildSet {
 /// What each of three children has.
 pub(crate) fn full_share() -> Share {
     serde_json::from_str(r#"{"count":3,"amounts":{"tokens":400}}"#).expect("a share")
+}
+
+/// What one of them is owed.
+pub(crate) fn full_owed() -> OwedTopUp {
+    serde_json::from_str(r#"{"index":1,"id":"top-1","amounts":{"tokens":50}}"#).expect("a debt")
 }
 
 /// What is asked of three others, with every field set.

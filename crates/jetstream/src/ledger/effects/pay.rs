@@ -30,6 +30,8 @@ struct Due<'h> {
     children: bool,
     /// The record `redriven`.
     redrive: bool,
+    /// The records `topped_up` of children that were lent more.
+    top_ups: bool,
 }
 
 impl<'h> Due<'h> {
@@ -46,6 +48,7 @@ impl<'h> Due<'h> {
                 // The leader finds out which of them are missing.
                 (Effect::Children, Owed::IfLost | Owed::Once) => {}
                 (Effect::Redrive, _) => due.redrive = true,
+                (Effect::TopUps, _) => due.top_ups = true,
             }
         }
         due
@@ -61,7 +64,8 @@ impl Mesh {
                 .await?;
         }
         // The rare cases are separate, so that the state of a waiting hop stays small.
-        if due.earlier.is_some() || due.answer.is_some() || due.resume || due.children || due.redrive {
+        let is_of_others = due.children || due.top_ups;
+        if due.earlier.is_some() || due.answer.is_some() || due.resume || due.redrive || is_of_others {
             // What was just written is this process's own.
             Box::pin(self.pay_the_rest(record, due, Some(&record.by))).await?;
         }
@@ -91,6 +95,11 @@ impl Mesh {
             && let Some(by) = by.filter(|by| self.may_redrive(by))
         {
             Box::pin(self.redrive_funded(&head.intent, by)).await?;
+        }
+        if due.top_ups
+            && let Some(by) = by.filter(|by| self.may_lend(by))
+        {
+            Box::pin(self.pay_debts(&head.intent, by)).await?;
         }
         Ok(())
     }
