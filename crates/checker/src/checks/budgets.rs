@@ -1,9 +1,12 @@
 //! B1: budgets are conserved: after each record the numbers of each meter are those of the record before, changed by what the record
 //! says and by nothing else, and over a whole tree what came in is where the numbers say. B2: nothing is held or lent beyond what
 //! is available, and nothing is held after an overrun. B3: the end of a child settles once, with what its last record says. B4: what
-//! is held counts as spent once another may hold the hop. B5: a child has what its parent lent it, and no more.
+//! is held counts as spent once another may hold the hop. B5: a child has what its parent lent it, and no more; what it is lent
+//! later it gets once its parent has said so, and its parent owes it that until then.
 //!
 //! Not seen: what a handler spent that no record tells of.
+
+mod lending;
 
 use std::collections::BTreeMap;
 
@@ -26,6 +29,8 @@ type Amounts = BTreeMap<String, Box<RawValue>>;
 
 #[derive(Debug, Clone, Default, Deserialize)]
 struct Record {
+    #[serde(skip)]
+    seq: u64,
     #[serde(default)]
     snapshot: Snapshot,
     #[serde(default)]
@@ -51,6 +56,8 @@ struct Snapshot {
     #[serde(default)]
     epoch: u64,
     #[serde(default)]
+    parent: Option<String>,
+    #[serde(default)]
     budget: Option<Budget>,
     #[serde(default)]
     children: Vec<Set>,
@@ -71,6 +78,8 @@ struct Budget {
     cost: Option<Meter>,
     #[serde(default)]
     time: Option<Meter>,
+    #[serde(default)]
+    keep: Option<Box<RawValue>>,
     #[serde(default)]
     epoch: Option<u64>,
     #[serde(default)]
@@ -108,6 +117,10 @@ struct Spend {
 struct TopUp {
     id: String,
     amounts: Amounts,
+    #[serde(default)]
+    lent_to: Option<String>,
+    #[serde(default)]
+    paid: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -118,6 +131,14 @@ struct Set {
     ended: String,
     #[serde(default)]
     shares: Vec<Share>,
+    #[serde(default)]
+    owed: Vec<Owed>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Owed {
+    index: usize,
+    id: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -235,8 +256,11 @@ pub(crate) fn check(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<
     for history in context.histories.values() {
         let records = history.records.iter().map(|record| {
             let body = context.evidence.messages.get(record.message).map(crate::Message::bytes);
-            body.and_then(|body| serde_json::from_slice(&body).ok())
-                .unwrap_or_default()
+            let read: Option<Record> = body.and_then(|body| serde_json::from_slice(&body).ok());
+            Record {
+                seq: record.seq,
+                ..read.unwrap_or_default()
+            }
         });
         read.insert(&history.intent, records.collect());
     }
@@ -267,7 +291,7 @@ pub(crate) fn check(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<
 struct Judge<'a> {
     history: &'a History,
     read: &'a BTreeMap<&'a str, Vec<Record>>,
-    topped: Vec<String>,
+    topped: Vec<(String, Option<String>)>,
     found: &'a mut Vec<Violation>,
 }
 
@@ -308,12 +332,14 @@ impl Judge<'_> {
     fn follows(&mut self, number: usize, before: &Record, after: &Record) {
         let Some(record) = self.record(number) else { return };
         let (event, status) = (record.event.name.clone(), record.snapshot.status.state.clone());
-        if let Some(top_up) = &after.top_up {
-            if self.topped.contains(&top_up.id) {
+        if let Some(top_up) = after.top_up.as_ref().filter(|top_up| !top_up.paid) {
+            let request = (top_up.id.clone(), top_up.lent_to.clone());
+            if self.topped.contains(&request) {
                 self.complain("B1", number, &format!("the top-up {} counts again", top_up.id));
             }
-            self.topped.push(top_up.id.clone());
+            self.topped.push(request);
         }
+        self.owes(number, before, after);
         if after.top_up.is_some() != (event == "topped_up") {
             self.complain("B1", number, &format!("a top-up by the event {event}"));
         }
@@ -342,9 +368,9 @@ impl Judge<'_> {
             }
             self.lends((number, meter), before, after, &mut now);
             self.settles((number, meter), before, after, &mut now);
-            if let Some(amount) = after.top_up.as_ref().and_then(|top_up| of(&top_up.amounts, meter)) {
-                now.allotted += amount;
-            }
+            self.lends_more((number, meter), before, after, &mut now);
+            let added = after.top_up.as_ref().filter(|top_up| top_up.lent_to.is_none());
+            now.allotted += added.and_then(|top_up| of(&top_up.amounts, meter)).unwrap_or(0);
             if let Some(spend) = &after.spend {
                 spends(spend, meter, &mut now);
             }
@@ -454,8 +480,10 @@ impl Judge<'_> {
     /// What each child of an open call was lent is what it began with; and over the tree, what came in is where it is.
     fn equation(&mut self, records: &[Record]) {
         let last = records.len().saturating_sub(1);
+        let mut before: &[Set] = &[];
         for record in records {
-            for set in &record.snapshot.children {
+            let is_new = |set: &&Set| !before.iter().any(|had| had.hop == set.hop && had.name == set.name);
+            for set in record.snapshot.children.iter().filter(is_new) {
                 for meter in METERS {
                     for (index, share) in set.shares(meter).into_iter().enumerate() {
                         let id = id_of(&self.history.intent, (set.hop, &set.name), index);
@@ -470,6 +498,7 @@ impl Judge<'_> {
                     }
                 }
             }
+            before = &record.snapshot.children;
         }
         let is_root = self
             .history
@@ -500,12 +529,16 @@ impl Judge<'_> {
                 let Some(share) = share.filter(|_| !has_ended(index)) else {
                     continue;
                 };
-                match self.sides(&id_of(intent, (set.hop, &set.name), index), meter) {
-                    Some((child_came, child_is)) => {
-                        came += child_came - share;
-                        is += child_is;
+                let id = id_of(intent, (set.hop, &set.name), index);
+                let child = self.read.get(id.as_str()).and_then(|records| records.last());
+                let has = child.and_then(|child| child.snapshot.numbers(meter));
+                match (self.sides(&id, meter), has) {
+                    (Some((child_came, child_is)), Some(has)) => {
+                        came += child_came - has.allotted;
+                        // What it is lent more and has not got yet.
+                        is += child_is + share - has.allotted;
                     }
-                    None => is += share,
+                    (_, _) => is += share,
                 }
             }
         }

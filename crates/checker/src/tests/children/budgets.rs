@@ -219,3 +219,87 @@ fn b5_a_child_that_has_more_than_it_was_lent_is_found() {
     };
     assert!(check(&lends(all, |_| ())).broken().contains("B2"));
 }
+
+/// As [`lends`], and the second child is lent so many more: by its parent first, then it has them.
+fn lends_more(more: u64, change: impl Fn(&mut Vec<(i64, Value)>), of_second: impl Fn(&mut Vec<Value>)) -> Evidence {
+    let top_up = json!({"id": "m-1", "amounts": {"tokens": more}});
+    let parent = |records: &mut Vec<(i64, Value)>| {
+        let shares = json!([{"count": 1, "amounts": {"tokens": 300}}, {"count": 1, "amounts": {"tokens": 300 + more}}]);
+        let mut lent = records[1].1.clone();
+        lent["id"] = json!("r2b");
+        lent["event"] = json!({"type": "topped_up"});
+        lent["by"] = json!({"role": "operator", "instance": "ada"});
+        lent.as_object_mut().expect("an object").remove("waits");
+        lent["top_up"] = top_up.clone();
+        lent["top_up"]["lent_to"] = json!(super::child(1));
+        let snapshot = &mut lent["snapshot"];
+        snapshot["waits"][0]["seq"] = json!(20);
+        snapshot["children"][0]["shares"] = shares.clone();
+        snapshot["children"][0]["owed"] = json!([{"index": 1, "id": "m-1", "amounts": {"tokens": more}}]);
+        snapshot["budget"]["tokens"]["lent"] = json!(600 + more);
+        records[2].1["snapshot"]["children"][0]["shares"] = shares;
+        // The child has a record more.
+        records[2].1["children"][0]["ends"][1]["seq"] = json!(2_040);
+        records[3].1["results"][0]["children"][1]["seq"] = json!(2_040);
+        records.insert(2, (15, lent));
+        change(records);
+    };
+    let child = |records: &mut Vec<Value>| {
+        let mut topped = records[1].clone();
+        topped["id"] = json!("t1b");
+        topped["event"] = json!({"type": "topped_up"});
+        topped["by"] = json!({"role": "operator", "instance": "ada"});
+        topped["top_up"] = top_up.clone();
+        records.insert(2, topped);
+        for record in &mut records[2..] {
+            record["snapshot"]["budget"]["tokens"]["allotted"] = json!(300 + more);
+        }
+        of_second(records);
+    };
+    lends(parent, child)
+}
+
+#[test]
+fn a_story_of_a_child_that_is_lent_more_holds() {
+    assert_eq!(check(&lends_more(200, |_| (), |_| ())).violations, []);
+}
+
+#[test]
+fn b1_and_b2_what_is_lent_more_and_not_there_or_does_not_count_is_found() {
+    breaks("B2", &lends_more(401, |_| (), |_| ()));
+    let keeps = |records: &mut Vec<(i64, Value)>| {
+        for (_, record) in records.iter_mut() {
+            record["snapshot"]["budget"]["keep"] = json!(201);
+        }
+    };
+    breaks("B2", &lends_more(200, keeps, |_| ()));
+    let uncounted = |records: &mut Vec<(i64, Value)>| {
+        records[2].1["snapshot"]["budget"]["tokens"]["lent"] = json!(600);
+    };
+    breaks("B1", &lends_more(200, uncounted, |_| ()));
+    let other = |records: &mut Vec<(i64, Value)>| records[2].1["top_up"]["lent_to"] = json!(super::child(0));
+    breaks("B1", &lends_more(200, other, |_| ()));
+}
+
+#[test]
+fn b5_a_child_that_gets_more_than_its_parent_lent_or_less_than_it_owes_is_found() {
+    let more = |records: &mut Vec<Value>| {
+        records[2]["top_up"]["amounts"]["tokens"] = json!(250);
+        for record in &mut records[2..] {
+            record["snapshot"]["budget"]["tokens"]["allotted"] = json!(550);
+        }
+    };
+    breaks("B5", &lends_more(200, |_| (), more));
+    let unowed = |records: &mut Vec<(i64, Value)>| records[2].1["snapshot"]["children"][0]["owed"] = json!([]);
+    breaks("B5", &lends_more(200, unowed, |_| ()));
+    // It says that the child has it, and that is not so before.
+    let early = |records: &mut Vec<(i64, Value)>| {
+        let mut paid = records[2].1.clone();
+        paid["id"] = json!("r2c");
+        paid["top_up"]["paid"] = json!(true);
+        paid["top_up"]["amounts"] = json!({});
+        paid["snapshot"]["children"][0]["owed"] = json!([]);
+        records.insert(3, (16, paid));
+    };
+    breaks("B5", &lends_more(200, early, |_| ()));
+}
