@@ -10,6 +10,7 @@ mod children;
 mod itinerary;
 mod joins;
 mod kill;
+mod lending;
 mod pause;
 mod policy;
 mod schedule;
@@ -413,6 +414,7 @@ die_everywhere! {
     // The ends of three may come in one record.
     a_call_of_three: children::CallAll, 14, 10;
     a_cancel_of_a_tree: children::CancelTree, 10, 6;
+    a_child_that_is_lent_more: lending::LendsMore, 14, 10;
     an_itinerary: itinerary::Itinerary, 9, 7;
     a_fan_out_of_three: itinerary::FanOut, 16, 12;
     a_fan_out_that_all_must_do: joins::FanOut::<joins::All>(PhantomData), 20, 13;

@@ -51,6 +51,7 @@ mod invariants;
 mod itinerary;
 mod killing;
 mod layers;
+mod lending;
 mod limits;
 mod long_retries;
 mod misrouted;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use baton_agent::{Agent, AgentBuilder, Fault, Handler, Hop, Json, Outcome};
+use baton_agent::{Agent, AgentBuilder, Amounts, Fault, Handler, Hop, Json, Outcome};
 use baton_envelope::control::Question;
 use baton_envelope::{Author, Envelope, IntentId, Role, Route, Snapshot, Timestamp};
 use baton_jetstream::{Head, Mesh};
@@ -209,6 +209,20 @@ impl Run {
             Ok::<_, Fault>("done".to_owned())
         };
         hop.step(name, effect).await.map(|_: String| ())
+    }
+
+    /// As [`Run::step`], a call that holds so many tokens and takes them.
+    ///
+    /// # Errors
+    /// As [`Hop::spend`].
+    pub async fn spend(&self, hop: &mut Hop, name: &str, tokens: u64) -> Result<(), Fault> {
+        let fact = Fact::Effect(hop.intent().clone(), name.to_owned());
+        let call = |_| async {
+            self.tell(fact);
+            Ok::<_, Fault>("done".to_owned())
+        };
+        let spent = hop.spend(name, Amounts::tokens(tokens), call);
+        spent.await.map(|_: String| ())
     }
 
     /// As [`Run::step`], with an undo: an agent of this run gets the name of the step.

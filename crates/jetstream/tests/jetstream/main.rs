@@ -16,6 +16,7 @@ mod grouping;
 mod intake;
 mod killing;
 mod leasing;
+mod lending;
 mod listing;
 mod objects;
 mod pulling;
