@@ -47,8 +47,17 @@ pub(crate) async fn finish(
     // Whoever resumed one of them in the meantime, by a route of before the kill, gave away more.
     let mut left: Vec<&AgentVersion> = versions.iter().collect();
     while let Some(of) = left.pop() {
+        let forgets = cx.mesh.may_have_forgotten().await?;
+        // Before the list: a ticket that its sender writes once more, because the server has lost it, stands in neither while
+        // the list is made, and its hop may run.
+        let with_ticket = match forgets {
+            true => cx.mesh.with_ticket(agent, of).await?,
+            false => BTreeSet::new(),
+        };
         let mut tickets = cx.mesh.pause_and_list(agent, of).await?;
-        tickets.extend(without_ticket(cx, agent, of).await?);
+        if forgets {
+            tickets.extend(without_ticket(cx, agent, of, &with_ticket).await?);
+        }
         // Somebody may have finished this kill and resumed the agent: then what was listed is new work. Nobody resumes while
         // this very kill is under way, so what was listed before this look ran before.
         let present = cx.route(agent).await?;
@@ -76,18 +85,20 @@ pub(crate) async fn finish(
     Ok(killed)
 }
 
-/// The hops before a version that may run without a ticket, because the server has lost it.
-async fn without_ticket(cx: &Context, agent: &AgentName, version: &AgentVersion) -> Result<Vec<MaybeGiven>, Error> {
-    if !cx.mesh.may_have_forgotten().await? {
-        return Ok(Vec::new());
-    }
+/// The hops before a version that may run without a ticket, because the server has lost it: all but those that are known to have
+/// one.
+async fn without_ticket(
+    cx: &Context,
+    agent: &AgentName,
+    version: &AgentVersion,
+    with_ticket: &BTreeSet<IntentId>,
+) -> Result<Vec<MaybeGiven>, Error> {
     cx.projection.caught_up(CATCH_UP).await?;
     let held = cx.projection.held(agent, version).await?;
     let may_run = |cause: &Cause| matches!(cause, Cause::Queued | Cause::Running | Cause::Delayed | Cause::Paused);
     let before = held.into_iter().filter(|(_, cause)| may_run(cause));
-    cx.mesh
-        .without_ticket(agent, version, before.map(|(intent, _)| intent).collect())
-        .await
+    let lost = before.filter(|(intent, _)| !with_ticket.contains(intent));
+    Ok(lost.map(|(intent, _)| MaybeGiven::lost(intent)).collect())
 }
 
 /// The kill that is under way.

@@ -44,6 +44,17 @@ pub struct MaybeGiven {
     is_given: bool,
 }
 
+impl MaybeGiven {
+    /// A hop that may run though its ticket is gone.
+    pub const fn lost(intent: IntentId) -> Self {
+        Self {
+            intent,
+            envelope: None,
+            is_given: true,
+        }
+    }
+}
+
 /// Who takes hops away, and why: what the records of it say.
 #[derive(Debug, Clone, Copy)]
 pub struct Taking<'a> {
@@ -90,28 +101,13 @@ impl ControllerMesh {
         self.delivered_tickets(agent, version, &given).await
     }
 
-    /// Those of these intents, which the ledger says to be before the version, that have no ticket of it.
+    /// The intents that have a ticket of a version in its stream.
     ///
     /// # Errors
     /// When the server does not answer.
-    pub async fn without_ticket(
-        &self,
-        agent: &AgentName,
-        version: &AgentVersion,
-        before: Vec<IntentId>,
-    ) -> Result<Vec<MaybeGiven>, Error> {
-        if before.is_empty() {
-            return Ok(Vec::new());
-        }
+    pub async fn with_ticket(&self, agent: &AgentName, version: &AgentVersion) -> Result<BTreeSet<IntentId>, Error> {
         let queued = self.queued_tickets(agent, version).await?;
-        let queued: BTreeSet<IntentId> = queued.into_iter().map(|ticket| ticket.intent).collect();
-        let lost = before.into_iter().filter(|intent| !queued.contains(intent));
-        let hop = |intent| MaybeGiven {
-            intent,
-            envelope: None,
-            is_given: true,
-        };
-        Ok(lost.map(hop).collect())
+        Ok(queued.into_iter().map(|ticket| ticket.intent).collect())
     }
 
     /// Takes the hops of listed tickets from whoever has them; returns the intents, with those that were taken already.
