@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use baton_agent::{Call, Calls, Fault, Joined};
+use baton_agent::{Amounts, Call, Calls, Fault, Joined};
 use baton_envelope::Json;
 
+use crate::load::BUDGET;
 use crate::work::{Join, Others, Then, Work, kind};
 
 /// The code with which a hop fails that was given something else than its children came to. No piece may end so.
@@ -25,14 +26,20 @@ pub(crate) fn given(payload: &Json) -> Result<Work, Fault> {
     })
 }
 
-/// The call of a hop. Its children count their hops on from there.
-pub(crate) fn calls(hop: u32, others: &Others) -> Result<Calls, Fault> {
+/// The call of a hop. Its children count their hops on from there. Where the intent has a budget, each is lent a hundredth of what
+/// the load gave it at first: what a call does not name it lends whole, and of a call that is over before its children are nothing
+/// comes back.
+pub(crate) fn calls(hop: u32, others: &Others, is_bounded: bool) -> Result<Calls, Fault> {
     let ask = |(agent, work): &(String, Work)| {
         let work = Work {
             after: hop,
             ..work.clone()
         };
-        Ok(Call::new(agent, &work)?.with_kind(kind::CHAIN))
+        let call = Call::new(agent, &work)?.with_kind(kind::CHAIN);
+        Ok(match is_bounded {
+            true => call.with_budget(Amounts::tokens(share(&work.key))),
+            false => call,
+        })
     };
     let asked: Vec<Call> = others.children.iter().map(ask).collect::<Result<_, Fault>>()?;
     let calls = Calls::of(asked);
@@ -52,6 +59,12 @@ pub(crate) fn calls(hop: u32, others: &Others) -> Result<Calls, Fault> {
         Then::Fail => calls.or_fail(),
     };
     Ok(if others.detach { calls.detached() } else { calls })
+}
+
+/// The tokens that a child is lent, by its key: `x.3` is a child of `x`.
+fn share(key: &str) -> u64 {
+    let depth = key.bytes().filter(|byte| *byte == b'.').count();
+    BUDGET / 100_u64.saturating_pow(u32::try_from(depth).unwrap_or(u32::MAX)).max(1)
 }
 
 /// Whether a hop was given each child in its place, with its own result, and as many as it waited for.

@@ -22,7 +22,7 @@ use crate::patterns;
 use crate::work::{Piece, Via, piece};
 
 /// How many tokens a piece of work with a budget may spend.
-const BUDGET: u64 = 1_000_000_000;
+pub(crate) const BUDGET: u64 = 1_000_000_000;
 
 /// The most submits in flight; while the server is away no more are begun.
 const AT_ONCE: usize = 256;

@@ -229,7 +229,8 @@ impl Does {
             }
             Some(Asks::Sleep(time)) => hop.sleep("nap", Duration::from_millis(*time)).await?,
             Some(Asks::Others(others)) => {
-                let joined = hop.join(calls(number, others)?).await?;
+                let is_bounded = hop.budget().await.is_some();
+                let joined = hop.join(calls(number, others, is_bounded)?).await?;
                 check(&joined, Some(others))?;
             }
         }
@@ -237,7 +238,8 @@ impl Does {
             tokio::time::sleep(Duration::from_millis(turn.slow_ms)).await;
         }
         work.trail.push(Trace { hop: number, steps });
-        end(hop, &work, turn)
+        let is_bounded = hop.budget().await.is_some();
+        end(hop, &work, turn, is_bounded)
     }
 
     /// Runs the steps of a turn, and gives their tokens. What takes something back does so in a step as well.
@@ -345,7 +347,7 @@ impl Drop for Running<'_> {
     }
 }
 
-fn end(hop: &Hop, work: &Work, turn: Turn) -> Result<Outcome, Fault> {
+fn end(hop: &Hop, work: &Work, turn: Turn, is_bounded: bool) -> Result<Outcome, Fault> {
     let delayed = |fault: Fault| match turn.delay_ms {
         0 => fault,
         delay => fault.after(Duration::from_millis(delay)),
@@ -364,7 +366,7 @@ fn end(hop: &Hop, work: &Work, turn: Turn) -> Result<Outcome, Fault> {
             }
         }
         End::Next => Outcome::next(work),
-        End::FanOut(to, others) => Outcome::fan_out(calls(hop.number(), &others)?).then(&to),
+        End::FanOut(to, others) => Outcome::fan_out(calls(hop.number(), &others, is_bounded)?).then(&to),
         End::Broadcast(channel, copy) => {
             let after = hop.number();
             Outcome::broadcast(&channel, &Work { after, ..*copy })
