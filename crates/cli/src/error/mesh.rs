@@ -65,7 +65,7 @@ fn of_denied(what: &str) -> Vec<String> {
             ]
         }
         None => vec![format!(
-            "in a mesh of `baton access`, `role` of a person and `may` of a publisher say what is allowed: set it {apply}"
+            "in a mesh of `baton access`, `role` of a person, `may` of a publisher and `spaces` of an agent say what is allowed: set it {apply}"
         )],
     };
     hints.push(
