@@ -207,6 +207,20 @@ impl TestServer {
         answer
     }
 
+    /// Whether there is a stream of this name.
+    ///
+    /// # Panics
+    /// When the server refuses or does not answer.
+    pub async fn has_stream(&self, name: &str) -> bool {
+        let names = self.api("STREAM.NAMES", &serde_json::json!({})).await;
+        let mut names = names
+            .get("streams")
+            .and_then(serde_json::Value::as_array)
+            .into_iter()
+            .flatten();
+        names.any(|found| found == name)
+    }
+
     /// As [`TestServer::client`], for a user of the server. Its password is its name.
     ///
     /// # Panics

@@ -36,20 +36,9 @@ fn content() -> Vec<u8> {
     Body::from(large()).content().unwrap().bytes
 }
 
-/// Whether there is an archive of objects.
-async fn has_archive(server: &TestServer) -> bool {
-    let names = server.api("STREAM.NAMES", &json!({})).await;
-    let names = names
-        .get("streams")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
-    names.iter().any(|name| name == ARCHIVE)
-}
-
 /// How many bundles of objects the archive has, by tree; none where there is no archive.
 async fn bundles(server: &TestServer) -> BTreeMap<String, usize> {
-    if !has_archive(server).await {
+    if !server.has_stream(ARCHIVE).await {
         return BTreeMap::new();
     }
     let request = json!({ "subjects_filter": "mesh.context-archive.>" });
@@ -214,7 +203,7 @@ async fn objects_stay_where_the_archive_does_not_show_them() {
     submit(&mesh, "closed").await;
     close(&mesh, "closed").await;
     eventually("it was archived twice, and not found", PATIENCE, async || {
-        if !has_archive(&server).await {
+        if !server.has_stream(ARCHIVE).await {
             return Err("there is no archive yet".to_owned());
         }
         let info = server.api(&format!("STREAM.INFO.{ARCHIVE}"), &json!({})).await;
@@ -246,6 +235,6 @@ async fn without_an_archive_nothing_is_archived_and_no_stream_is_made() {
     close(&mesh, "closed").await;
     is_gone(&mesh, "closed").await;
     assert!(!can_be_read(&mesh, "closed").await);
-    assert!(!has_archive(&server).await);
+    assert!(!server.has_stream(ARCHIVE).await);
     controller.stop().await;
 }

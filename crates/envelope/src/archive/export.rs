@@ -138,12 +138,13 @@ impl ExportedObject {
     /// What stands under the last token of a subject; `None` where that is nothing that a reader would take.
     pub fn of(tree: IntentId, token: &str, media: &str, body: Vec<u8>) -> Option<Self> {
         let (hash, place) = ObjectHash::of_token(token)?;
-        let bytes = match ObjectHash::of(&body) == hash {
-            true => body.len() as u64,
-            false => PieceList::decode(&body, &hash).ok()?.bytes,
+        let is_list = ObjectHash::of(&body) != hash;
+        let bytes = match is_list {
+            true => PieceList::decode(&body, &hash).ok()?.bytes,
+            false => body.len() as u64,
         };
         Some(Self {
-            is_list: ObjectHash::of(&body) != hash,
+            is_list,
             tree,
             hash,
             place,

@@ -4,10 +4,9 @@ use std::collections::HashSet;
 
 use baton_envelope::{ExportedObject, HEADER_MEDIA, IntentId};
 use futures::StreamExt as _;
-use serde_json::json;
 
 use super::put::{Part, Placed};
-use crate::error::{Error, STREAM_NOT_FOUND};
+use crate::error::Error;
 use crate::server::{Mesh, Stored};
 
 /// How many messages to read at the same time: 4 MiB.
@@ -26,21 +25,14 @@ impl Mesh {
         trees: &HashSet<IntentId>,
         mut take: impl FnMut(ExportedObject) -> Result<(), E>,
     ) -> Result<(), E> {
-        let (stream, all) = (self.subjects().context_stream(), self.subjects().objects_all());
-        let subjects = match self.stream_subjects(&stream, &all).await {
-            Ok(subjects) => subjects,
-            Err(Error::Refused(refusal)) if refusal.code == STREAM_NOT_FOUND => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        let of_tree = |subject: &String| {
-            let (tree, token) = self.subjects().object_of(subject)?;
-            trees.contains(&tree).then(|| (tree, token.to_owned()))
-        };
-        let mut wanted: Vec<(IntentId, String)> = subjects.keys().filter_map(of_tree).collect();
+        let mut wanted = self.all_tokens().await?;
+        wanted.retain(|(tree, _)| trees.contains(tree));
         // The same file of the same mesh.
         wanted.sort();
+        let stream = &self.subjects().context_stream();
         let reads = wanted.into_iter().map(|(tree, token)| async move {
-            let found = self.object_message(&tree, &token).await?;
+            let subject = self.subjects().object(&tree, &token);
+            let found = self.last_message(stream, &subject).await?;
             Ok::<_, Error>(found.and_then(|found| exported(tree, &token, found)))
         });
         let reads: Vec<_> = reads.collect();
@@ -51,16 +43,6 @@ impl Mesh {
             }
         }
         Ok(())
-    }
-
-    async fn object_message(&self, tree: &IntentId, token: &str) -> Result<Option<Stored>, Error> {
-        let (stream, subject) = (self.subjects().context_stream(), self.subjects().object(tree, token));
-        match self.direct_last_of(&stream, &subject).await {
-            Ok(Some(found)) => Ok(Some(found)),
-            Err(error @ Error::Denied { .. }) => Err(error),
-            // A replica may lag.
-            Ok(None) | Err(_) => self.leader_get(&stream, &json!({ "last_by_subj": subject })).await,
-        }
     }
 
     /// Stores an object of another mesh, unless it is here. `false` where other bytes stand in its place.

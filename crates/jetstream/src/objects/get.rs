@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::json;
 
 use crate::error::Error;
-use crate::server::Mesh;
+use crate::server::{Mesh, Stored};
 
 /// How many pieces are asked for at once: 4 MiB, as the answer has no flow control.
 const TOGETHER: usize = 16;
@@ -188,24 +188,30 @@ impl Mesh {
 
     /// The last body on a subject, likewise.
     pub(super) async fn last_body(&self, stream: &str, subject: &str) -> Result<Option<Bytes>, Error> {
+        let found = self.last_message(stream, subject).await?;
+        Ok(found.map(|found| found.body))
+    }
+
+    /// The last message on a subject, likewise.
+    pub(super) async fn last_message(&self, stream: &str, subject: &str) -> Result<Option<Stored>, Error> {
         let direct = tokio::time::timeout(PATIENCE, self.direct_last_of(stream, subject)).await;
         match direct {
-            Ok(Ok(Some(found))) => Ok(Some(found.body)),
+            Ok(Ok(Some(found))) => Ok(Some(found)),
             Ok(Err(error @ Error::Denied { .. })) => Err(error),
-            Ok(Ok(None) | Err(_)) | Err(_) => self.last_body_of_leader(stream, subject).await,
+            Ok(Ok(None) | Err(_)) | Err(_) => self.last_of_leader(stream, subject).await,
         }
     }
 
     async fn object_of_leader(&self, tree: &IntentId, token: &str) -> Result<Option<Bytes>, Error> {
         let stream = self.subjects().context_stream();
-        self.last_body_of_leader(&stream, &self.subjects().object(tree, token))
-            .await
+        let found = self
+            .last_of_leader(&stream, &self.subjects().object(tree, token))
+            .await?;
+        Ok(found.map(|found| found.body))
     }
 
-    async fn last_body_of_leader(&self, stream: &str, subject: &str) -> Result<Option<Bytes>, Error> {
-        let request = json!({ "last_by_subj": subject });
-        let found = self.leader_get(stream, &request).await?;
-        Ok(found.map(|found| found.body))
+    async fn last_of_leader(&self, stream: &str, subject: &str) -> Result<Option<Stored>, Error> {
+        self.leader_get(stream, &json!({ "last_by_subj": subject })).await
     }
 }
 

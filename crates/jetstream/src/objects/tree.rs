@@ -58,6 +58,21 @@ impl Mesh {
         }
     }
 
+    /// The trees and the last tokens of all subjects; none where there is no stream.
+    pub(super) async fn all_tokens(&self) -> Result<Vec<(IntentId, String)>, Error> {
+        let (stream, all) = (self.subjects().context_stream(), self.subjects().objects_all());
+        let subjects = match self.stream_subjects(&stream, &all).await {
+            Ok(subjects) => subjects,
+            Err(Error::Refused(refusal)) if refusal.code == STREAM_NOT_FOUND => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let all = subjects.keys().filter_map(|subject| {
+            let (tree, token) = self.subjects().object_of(subject)?;
+            Some((tree, token.to_owned()))
+        });
+        Ok(all.collect())
+    }
+
     /// Whether a tree has room for content of these messages; those of them that stand there already. Other writers of the
     /// tree may be under way: the limits bound what a tree may come to, and are no more exact than that.
     pub(super) async fn has_room(
@@ -113,17 +128,9 @@ impl ControllerMesh {
     /// # Errors
     /// When the server does not answer.
     pub async fn trees_with_objects(&self) -> Result<Vec<TreeOfObjects>, Error> {
-        let (stream, all) = (self.subjects().context_stream(), self.subjects().objects_all());
-        let subjects = match self.stream_subjects(&stream, &all).await {
-            Ok(subjects) => subjects,
-            Err(Error::Refused(refusal)) if refusal.code == STREAM_NOT_FOUND => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
         let mut trees: BTreeMap<IntentId, usize> = BTreeMap::new();
-        for subject in subjects.keys() {
-            if let Some((tree, _)) = self.subjects().object_of(subject) {
-                *trees.entry(tree).or_default() += 1;
-            }
+        for (tree, _) in self.all_tokens().await? {
+            *trees.entry(tree).or_default() += 1;
         }
         let trees = trees.into_iter();
         Ok(trees.map(|(tree, messages)| TreeOfObjects { tree, messages }).collect())

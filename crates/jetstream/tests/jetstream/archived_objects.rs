@@ -29,20 +29,9 @@ async fn archive_and_purge(mesh: &ControllerMesh, name: &str) -> ArchivedObjects
     archived
 }
 
-/// Whether there is an archive of objects.
-async fn has_archive(server: &TestServer) -> bool {
-    let names = server.api("STREAM.NAMES", &json!({})).await;
-    let names = names
-        .get("streams")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
-    names.iter().any(|name| name == ARCHIVE)
-}
-
 /// The subjects of the archive, each with its number of messages.
 async fn bundles(server: &TestServer) -> Vec<(String, u64)> {
-    if !has_archive(server).await {
+    if !server.has_stream(ARCHIVE).await {
         return Vec::new();
     }
     let request = json!({ "subjects_filter": ">" });
