@@ -1,15 +1,14 @@
 //! What a hop leaves of what the tree remembers: its link, and the view that a handoff gives its receiver.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use baton_envelope::codes;
 use baton_envelope::context::{
-    AssembleError, Assembled, Candidate, Catalogue, Chain, ContextLink, Entry, EnvelopeContext, Fixed, Gap, MOST_GAPS,
-    MOST_PREVIOUS, ManifestAt, Memory, MemoryKey, Reach, Request, assemble, carried_gaps, planned, view_budget,
+    AssembleError, Catalogue, Chain, ContextLink, Entry, EnvelopeContext, Fixed, Gap, MOST_GAPS, MOST_PREVIOUS,
+    ManifestAt, Memory, MemoryKey, Reach, Request, carried_gaps, view_budget,
 };
 use baton_envelope::{Envelope, ErrorInfo, HistoryEntry, Json, MemoryRef, ObjectHash, ViewSize};
-use baton_jetstream::Error;
-use bytes::Bytes;
+use baton_jetstream::{Error, MadeView};
 
 use crate::claim::Claim;
 use crate::commit::{Verdict, park};
@@ -110,11 +109,15 @@ impl WorkerContext {
             request = request.for_factor(size.factor());
         }
         let candidates = chain.candidates_with(&link);
-        let Made {
-            given: assembled,
+        let fixed = Fixed::of(&next);
+        let made = self
+            .mesh
+            .made_view(tree, (&request, &fixed), &candidates, token_counter);
+        let MadeView {
+            assembled,
             contents,
             gaps,
-        } = self.assembled(envelope, &next, &request, &candidates).await?;
+        } = made.await?.map_err(NoView::Assemble)?;
         if let ManifestAt::Object(_) = &assembled.view.manifest {
             let manifest = assembled.manifest.encode().into();
             link.manifest = Some(self.mesh.put_named(tree, manifest, JSON).await?);
@@ -253,22 +256,6 @@ impl WorkerContext {
         }
         self.mesh.put_named(&link.tree, link.encode().into(), JSON).await
     }
-
-    /// The view: planned by the stored counts, then made of the contents that it has in full.
-    async fn assembled(
-        &self,
-        envelope: &Envelope,
-        next: &Envelope,
-        request: &Request,
-        candidates: &[Candidate],
-    ) -> Result<Made, NoView> {
-        let fixed = Fixed::of(next);
-        let memories = planned(request, &fixed, candidates, &token_counter()).map_err(NoView::Assemble)?;
-        let (contents, gaps) = self.mesh.memory_contents(envelope.root(), &memories).await?;
-        let content = |hash: &ObjectHash| contents.get(hash).map(|content| &content[..]);
-        let given = assemble(request, &fixed, candidates, &token_counter(), &content).map_err(NoView::Assemble)?;
-        Ok(Made { given, contents, gaps })
-    }
 }
 
 /// What a hop takes over of the children that it has joined: the newest links, and the gaps.
@@ -305,13 +292,6 @@ fn told(gaps: Vec<Gap>) -> Result<Vec<Gap>, NoView> {
 fn context_of(envelope: &Envelope) -> Result<EnvelopeContext, NoView> {
     EnvelopeContext::counted(envelope)
         .map_err(|error| NoView::Bad(Fault::terminal(codes::CONTEXT_CORRUPT, error.to_string())))
-}
-
-/// A view, and what it was made of.
-struct Made {
-    given: Assembled,
-    contents: HashMap<ObjectHash, Bytes>,
-    gaps: Vec<Gap>,
 }
 
 #[cfg(test)]

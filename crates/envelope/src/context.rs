@@ -20,7 +20,7 @@ mod request;
 mod space;
 mod view;
 
-pub use assemble::{Assembled, assemble, planned};
+pub use assemble::{Assembled, UNCOUNTED_BYTES, assemble, planned, uncounted};
 pub use candidate::{Candidate, Out, Position};
 pub use chain::{Chain, ChainError, ChainFault, Load, Reach, Walk};
 pub use facts::facts;

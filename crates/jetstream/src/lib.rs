@@ -38,7 +38,7 @@ pub use ledger::{
     AdvanceError, Advanced, Committed, Decision, EncodedRecord, Events, Head, HeadRef, Known, LedgerBatch, LedgerMark,
     LedgerTail, LiveRecord, VoidRecord,
 };
-pub use objects::{ArchivedObjects, ObjectOfTree, ReceivedView, TreeOfObjects};
+pub use objects::{ArchivedObjects, MadeView, ObjectOfTree, ReceivedView, TreeOfObjects};
 pub use presence::{AgentInstance, Alive, Bound, Heartbeats, ServiceRegistration, ShareTold, Shares};
 pub use routes::{Placed, RouteFollower};
 pub use schedules::{ScheduleTable, StoredSchedule};

@@ -12,6 +12,6 @@ mod put;
 mod tree;
 
 pub use archive::ArchivedObjects;
-pub use context::ReceivedView;
+pub use context::{MadeView, ReceivedView};
 pub(crate) use payload::takes_references;
 pub use tree::{ObjectOfTree, TreeOfObjects};

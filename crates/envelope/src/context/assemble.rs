@@ -27,6 +27,11 @@ const ASSEMBLER: &str = "trim-1";
 /// The most references of an envelope.
 pub(super) const MOST_REFS: usize = 256;
 
+/// The most bytes that are read to be counted.
+pub const UNCOUNTED_BYTES: u64 = 16 * 1024 * 1024;
+/// The most bytes of a token: the longest of `o200k_base` are runs of 128 blanks.
+const LONGEST_TOKEN: u64 = 128;
+
 /// A view, and what an envelope says of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assembled {
@@ -56,8 +61,31 @@ struct Settled<'a> {
     count: u64,
 }
 
+/// The memories that nobody has counted with this counter, such as those of an agent that has another one: a view is planned
+/// with their contents. All pins are among them, and of what might have room the newest, as far as they have
+/// [`UNCOUNTED_BYTES`] together; of the others a view has the summary or a line.
+pub fn uncounted<'a>(request: &Request, candidates: &'a [Candidate], counter: &Counter<'_>) -> Vec<&'a Memory> {
+    let is_uncounted = |one: &&Candidate| {
+        let has_room = one.memory.bytes <= request.room().saturating_mul(LONGEST_TOKEN);
+        let is_wanted = out_of(one, request).is_none() && (has_room || one.memory.pinned);
+        is_wanted && !one.memory.tokens.contains_key(counter.id)
+    };
+    let mut found: Vec<&Candidate> = candidates.iter().filter(is_uncounted).collect();
+    found.sort_by(|a, b| b.position.cmp(&a.position));
+    let mut left = UNCOUNTED_BYTES;
+    found.retain(|one| match left.checked_sub(one.memory.bytes) {
+        _ if one.memory.pinned => true,
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    });
+    found.into_iter().map(|one| &one.memory).collect()
+}
+
 /// The memories that a view has in full by the counts that are stored, in the order of the chain: those whose contents
-/// [`assemble`] needs to make it.
+/// [`assemble`] needs to make it. The contents are those of what is [`uncounted`].
 ///
 /// # Errors
 /// As [`assemble`].
@@ -66,8 +94,9 @@ pub fn planned<'a>(
     fixed: &Fixed,
     candidates: &'a [Candidate],
     counter: &Counter<'_>,
+    contents: &Contents<'_>,
 ) -> Result<Vec<&'a Memory>, AssembleError> {
-    let Settled { plan, .. } = settled(request, fixed, candidates, counter, &|_| None)?;
+    let Settled { plan, .. } = settled(request, fixed, candidates, counter, contents)?;
     let given = plan.slots().iter().filter(|slot| slot.level == Level::Full);
     Ok(given.map(|slot| &slot.candidate.memory).collect())
 }
@@ -249,16 +278,17 @@ fn item(slot: &Slot<'_>) -> Option<ManifestItem> {
     })
 }
 
-/// The text of a plan, and how many tokens more it has where all of it can be had: what cannot be had at the moment stands in
-/// it as a line, and takes what is stored for it.
-fn text_of(parts: &[FixedPart], slots: &[Slot<'_>], counter: &Counter<'_>, contents: &Contents<'_>) -> (String, u64) {
+/// The text of a plan, and how many tokens more it has where all of it can be had, or less: what cannot be had at the moment
+/// stands in it as a line, and takes what is stored for it.
+fn text_of(parts: &[FixedPart], slots: &[Slot<'_>], counter: &Counter<'_>, contents: &Contents<'_>) -> (String, i64) {
     let mut text: String = parts.iter().map(|part| part.text.as_str()).collect();
-    let mut absent: u64 = 0;
+    let mut absent: i64 = 0;
+    let number = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
     for slot in slots {
         let content = slot.content(contents);
         let item = render::item(&slot.candidate.memory, &slot.candidate.by, &slot.level, content);
         if slot.level == Level::Full && content.is_none() {
-            absent = absent.saturating_add(slot.tokens.saturating_sub((counter.count)(&item)));
+            absent = absent.saturating_add(number(slot.tokens).saturating_sub(number((counter.count)(&item))));
         }
         text.push_str(&item);
     }

@@ -244,11 +244,7 @@ impl Memory {
     /// before: a count is that of what is rendered.
     #[must_use]
     pub fn counted(mut self, by: &str, content: &[u8], counter: &Counter<'_>) -> Self {
-        let text = std::str::from_utf8(content).ok();
-        let at = |level: Level| {
-            let item = render::item(&self, by, &level, text.map(str::as_bytes));
-            (counter.count)(&item)
-        };
+        let at = |level: Level| (counter.count)(&render::item(&self, by, &level, Some(content)));
         let counts = Counts {
             full: at(Level::Full),
             summary: self.summary.is_some().then(|| at(Level::Summary)),

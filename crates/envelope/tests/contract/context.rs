@@ -3,6 +3,7 @@
 mod assembly;
 mod carried;
 mod chain;
+mod counting;
 mod documents;
 mod rendering;
 mod spaces;

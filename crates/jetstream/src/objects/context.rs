@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use baton_envelope::context::{
-    Assembled, Candidate, Chain, ChainError, ChainFault, Completeness, ContextLink, Counter, EnvelopeContext, Fixed,
-    Gap, Level, Manifest, ManifestAt, ManifestItem, Memory, Position, Reach, Request, View, Walk, assemble, levels,
-    planned, render, view_budget,
+    AssembleError, Assembled, Candidate, Chain, ChainError, ChainFault, Completeness, ContextLink, Counter,
+    EnvelopeContext, Fixed, Gap, Level, Manifest, ManifestAt, ManifestItem, Memory, Position, Reach, Request, View,
+    Walk, assemble, carried_gaps, levels, planned, render, uncounted, view_budget,
 };
 use baton_envelope::{Envelope, IntentId, MemoryRef, ObjectHash, PIECE_BYTES, ViewSize};
 use bytes::Bytes;
@@ -38,6 +38,17 @@ pub struct ReceivedView {
     /// How much of what was to be in it in full could be had.
     pub completeness: Completeness,
     contents: HashMap<ObjectHash, Bytes>,
+}
+
+/// A view, and what it was made of.
+#[derive(Debug)]
+pub struct MadeView {
+    /// The view.
+    pub assembled: Assembled,
+    /// The contents that were read for it.
+    pub contents: HashMap<ObjectHash, Bytes>,
+    /// What was to be read for it and cannot be had.
+    pub gaps: Vec<Gap>,
 }
 
 impl ReceivedView {
@@ -251,7 +262,7 @@ impl Mesh {
             object: envelope.id.to_string(),
             problem,
         };
-        let mut context = EnvelopeContext::counted(envelope).map_err(|error| corrupt(error.to_string()))?;
+        let context = EnvelopeContext::counted(envelope).map_err(|error| corrupt(error.to_string()))?;
         let Some(head) = context.head.clone() else {
             return Ok(ReceivedView::without_memories(envelope, context));
         };
@@ -263,7 +274,7 @@ impl Mesh {
         // Other references are a client's, to something that no hop has remembered.
         let keys: HashSet<&str> = candidates.iter().map(|one| one.memory.key.as_str()).collect();
         let is_known = |given: &&MemoryRef| keys.contains(given.key.as_str());
-        let mut given: Vec<MemoryRef> = envelope.memory.iter().filter(is_known).cloned().collect();
+        let given: Vec<MemoryRef> = envelope.memory.iter().filter(is_known).cloned().collect();
         // A submitter that knows of no context gives a child the view of its parent, and no references.
         let is_own = |view: &&View| envelope.parent.is_none() || view.kept as usize == given.len();
         let manifest = match context.view.as_deref().filter(is_own).map(|view| &view.manifest) {
@@ -277,10 +288,8 @@ impl Mesh {
                     Some(size) => own_request(envelope, size),
                     None => own_request(envelope, &self.view_size(envelope).await?),
                 };
-                let (made, read) = self.own_view(envelope, &request, &candidates, counter).await?;
-                contents = read;
-                (context.view, given) = (Some(Box::new(made.view)), made.refs);
-                made.manifest
+                let made = self.own_view(envelope, &request, &candidates, counter).await?;
+                return self.rendered_own(envelope, (context, candidates), made).await;
             }
         };
         self.rendered(envelope, (context, candidates), (given, manifest), contents)
@@ -324,7 +333,7 @@ impl Mesh {
         own: Vec<(Memory, String)>,
         (size, counter): (&ViewSize, fn() -> Counter<'static>),
     ) -> Result<ReceivedView, Error> {
-        let ReceivedView { mut context, items, .. } = view;
+        let ReceivedView { context, items, .. } = view;
         let depth = context.links.saturating_add(1);
         let own = own.into_iter().zip(0..).map(|((memory, by), index)| Candidate {
             memory,
@@ -346,30 +355,74 @@ impl Mesh {
         if let Some(view) = context.view.as_deref() {
             (request.strategy, request.budget) = (view.strategy.clone(), view.budget);
         }
-        let (made, contents) = self.own_view(envelope, &request, &candidates, counter).await?;
-        context.view = Some(Box::new(made.view));
-        self.rendered(envelope, (context, candidates), (made.refs, made.manifest), contents)
-            .await
+        let made = self.own_view(envelope, &request, &candidates, counter).await?;
+        self.rendered_own(envelope, (context, candidates), made).await
     }
 
-    /// What a receiver makes of what is remembered where its envelope gives it no view, and the contents that it has read.
+    /// What a receiver makes of what is remembered where its envelope gives it no view.
     async fn own_view(
         &self,
         envelope: &Envelope,
         request: &Request,
         candidates: &[Candidate],
         counter: fn() -> Counter<'static>,
-    ) -> Result<(Assembled, HashMap<ObjectHash, Bytes>), Error> {
-        let unmade = |error| Error::NoView {
+    ) -> Result<MadeView, Error> {
+        let fixed = Fixed::of(envelope);
+        let made = self.made_view(envelope.root(), (request, &fixed), candidates, counter);
+        made.await?.map_err(|error| Error::NoView {
             intent: envelope.intent.clone(),
             source: error,
-        };
-        let fixed = Fixed::of(envelope);
-        let memories = planned(request, &fixed, candidates, &counter()).map_err(unmade)?;
-        let contents = self.memory_contents(envelope.root(), &memories).await?.0;
+        })
+    }
+
+    /// Makes a view: reads what nobody has counted with this counter, plans, and reads what the view has in full.
+    ///
+    /// # Errors
+    /// When the server does not answer; or that no view can be made.
+    pub async fn made_view(
+        &self,
+        tree: &IntentId,
+        (request, fixed): (&Request, &Fixed),
+        candidates: &[Candidate],
+        counter: fn() -> Counter<'static>,
+    ) -> Result<Result<MadeView, AssembleError>, Error> {
+        let foreign = uncounted(request, candidates, &counter());
+        let (mut contents, mut gaps) = self.memory_contents(tree, &foreign).await?;
         let content = |hash: &ObjectHash| contents.get(hash).map(|content| &content[..]);
-        let made = assemble(request, &fixed, candidates, &counter(), &content).map_err(unmade)?;
-        Ok((made, contents))
+        let mut memories = match planned(request, fixed, candidates, &counter(), &content) {
+            Ok(memories) => memories,
+            Err(error) => return Ok(Err(error)),
+        };
+        memories.retain(|memory| !contents.contains_key(&memory.hash));
+        let (read, missing) = self.memory_contents(tree, &memories).await?;
+        contents.extend(read);
+        gaps.extend(missing);
+        let content = |hash: &ObjectHash| contents.get(hash).map(|content| &content[..]);
+        let made = assemble(request, fixed, candidates, &counter(), &content);
+        Ok(made.map(|assembled| MadeView {
+            assembled,
+            contents,
+            gaps,
+        }))
+    }
+
+    /// A view that its receiver has made. What it could not count has a gap, too.
+    async fn rendered_own(
+        &self,
+        envelope: &Envelope,
+        (mut context, candidates): (EnvelopeContext, Vec<Candidate>),
+        made: MadeView,
+    ) -> Result<ReceivedView, Error> {
+        let Assembled {
+            view, refs, manifest, ..
+        } = made.assembled;
+        context.view = Some(Box::new(view));
+        let of_envelope = (context, candidates);
+        let mut view = self
+            .rendered(envelope, of_envelope, (refs, manifest), made.contents)
+            .await?;
+        view.gaps = carried_gaps(&view.gaps, &made.gaps, |_| false);
+        Ok(view)
     }
 
     /// The text of a view, with the contents that it has in full; those that were read already are not read again.

@@ -207,9 +207,16 @@ impl<'a> Plan<'a> {
 
     /// Gives each this level, then lowers the oldest until all have room: first to a line, then to nothing.
     fn fill_and_lower(&mut self, wanted: &Level) {
+        let mut refs = self.slots.iter().filter(|slot| slot.level == Level::Full).count();
         for at in self.priority.clone() {
             if let Some(slot) = self.slots.get_mut(at) {
                 (slot.level, slot.tokens) = slot.at(wanted);
+                // Where the text is no longer than what stands for it.
+                if slot.level == Level::Full && refs >= MOST_REFS {
+                    (slot.level, slot.tokens) = slot.lower();
+                    slot.why = Why::Refs;
+                }
+                refs += usize::from(slot.level == Level::Full);
                 self.taken = self.taken.saturating_add(slot.tokens);
             }
         }
@@ -264,7 +271,7 @@ impl<'a> Plan<'a> {
         loop {
             if self.taken <= room || last == 0 {
                 let (text, absent) = text_of(parts, &self.slots, counter, contents);
-                let count = (counter.count)(&text).saturating_add(absent);
+                let count = (counter.count)(&text).saturating_add_signed(absent);
                 if count <= room || Mutant::C4CountSkipped.is_on() {
                     return Ok((text, count));
                 }

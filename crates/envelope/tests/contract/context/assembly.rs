@@ -11,11 +11,11 @@ use super::*;
 /// What stands in every view of these tests takes so many bytes.
 const OF_FIXED: u64 = 158;
 
-fn made(request: &Request, tree: &Tree, counter: &Counter<'_>) -> Result<Assembled, AssembleError> {
+pub(super) fn made(request: &Request, tree: &Tree, counter: &Counter<'_>) -> Result<Assembled, AssembleError> {
     assemble(request, &fixed(), &tree.candidates, counter, &|hash| tree.content(hash))
 }
 
-fn any_request() -> impl proptest::strategy::Strategy<Value = Request> {
+pub(super) fn any_request() -> impl proptest::strategy::Strategy<Value = Request> {
     let strategy = prop_oneof![
         4 => Just(Strategy::Trim),
         1 => Just(Strategy::Summary),
@@ -37,7 +37,7 @@ fn any_request() -> impl proptest::strategy::Strategy<Value = Request> {
 }
 
 /// The request without names that are not there.
-fn fitting(mut request: Request, tree: &Tree) -> Request {
+pub(super) fn fitting(mut request: Request, tree: &Tree) -> Request {
     let keys: BTreeSet<&MemoryKey> = tree.candidates.iter().map(|candidate| &candidate.memory.key).collect();
     request.named.retain(|key| keys.contains(key));
     request
@@ -115,7 +115,7 @@ proptest! {
     fn what_is_planned_is_what_the_counts_give(tree in any_tree(true), request in any_request(), odd in any::<bool>()) {
         let request = fitting(request, &tree);
         let counter = if odd { ODD } else { BYTES };
-        let plan = planned(&request, &fixed(), &tree.candidates, &counter);
+        let plan = planned(&request, &fixed(), &tree.candidates, &counter, &|_| None);
         let plan = plan.map(|given| given.into_iter().map(|memory| memory.key.to_string()).collect::<Vec<_>>());
         let made = assemble(&request, &fixed(), &tree.candidates, &counter, &|_| None);
         let made = made.map(|made| made.refs.into_iter().map(|given| given.key).collect::<Vec<_>>());
