@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 use crate::hop::{Hop, HopClock};
-use crate::memory::LeftByChild;
+use crate::memory::LeftBehind;
 use crate::spending::Amounts;
 use crate::waiting::Waited;
 
@@ -496,7 +496,7 @@ impl Hop {
 }
 
 /// What children came to, and what they leave.
-type Read = (Vec<Called>, Vec<LeftByChild>);
+type Read = (Vec<Called>, Vec<LeftBehind>);
 
 /// Why it cannot be read what children came to.
 enum Unread {
@@ -505,10 +505,10 @@ enum Unread {
 }
 
 /// What a child leaves of what it knew, where it has completed.
-fn left_by(child: &Snapshot) -> Option<LeftByChild> {
+fn left_by(child: &Snapshot) -> Option<LeftBehind> {
     let context: EnvelopeContext = child.context.as_ref()?.read().ok()?;
     let head = context.head.filter(|_| child.status == Status::Completed)?;
-    Some(LeftByChild {
+    Some(LeftBehind {
         head,
         gaps: context.gaps,
     })

@@ -19,7 +19,7 @@ use crate::caps::Caps;
 use crate::claim::{AppendError, Claim};
 use crate::fault::Fault;
 use crate::given::{Context, OwnView};
-use crate::memory::LeftByChild;
+use crate::memory::LeftBehind;
 use crate::sandbox::Sandbox;
 
 /// How many steps and waits a hop may record, and of how many bytes: each later attempt reads all of them.
@@ -63,8 +63,8 @@ pub struct Hop {
     pub(crate) context: Option<Context>,
     /// What its agent may spend in a day; `None` in a replay, which spends nothing.
     pub(crate) caps: Option<Arc<Caps>>,
-    /// What the children leave that this attempt has joined.
-    pub(crate) joined: Vec<LeftByChild>,
+    /// What the last call of the hop left, and the children that this attempt has joined.
+    pub(crate) joined: Vec<LeftBehind>,
     /// How many bytes this attempt has recalled.
     pub(crate) recalled: usize,
     /// How many signals this attempt has sent.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use baton_envelope::codes;
-use baton_envelope::context::{self, Counter, Gap, Kind, MemoryKey, Relevance, Request, Strategy};
-use baton_envelope::{Envelope, ObjectHash, SpaceName, Task};
+use baton_envelope::context::{self, Counter, EnvelopeContext, Gap, Kind, MemoryKey, Relevance, Request, Strategy};
+use baton_envelope::{Envelope, ObjectHash, Record, SpaceName, Task};
 use baton_tokens::{Counter as _, O200k};
 
 use crate::fault::Fault;
@@ -238,13 +238,28 @@ pub(crate) struct Seen {
     pub(crate) found_again: Vec<ObjectHash>,
 }
 
-/// What a child leaves of what it knew.
+/// What a child leaves of what it knew, or the hop itself when it called others.
 #[derive(Debug, Clone)]
-pub(crate) struct LeftByChild {
+pub(crate) struct LeftBehind {
     /// Its newest link.
     pub(crate) head: ObjectHash,
     /// What it was told of, or saw itself, that could not be had.
     pub(crate) gaps: Vec<Gap>,
+}
+
+impl LeftBehind {
+    /// What the last call of a hop left of what the hop knew then, where that was more than its envelope says: what it remembers
+    /// later stands behind that link.
+    pub(crate) fn by_call<'r>(history: impl IntoIterator<Item = &'r Record>, hop: u32) -> Option<Self> {
+        let of_hop = history.into_iter().filter(|record| record.snapshot.hop == hop);
+        let asked = of_hop.flat_map(|record| record.waits.iter());
+        let contexts = asked.filter_map(|wait| wait.children.as_ref()?.context.as_ref());
+        let context: EnvelopeContext = contexts.last()?.read().ok()?;
+        Some(Self {
+            head: context.head?,
+            gaps: context.gaps,
+        })
+    }
 }
 
 /// What a hop hands on of its context.
@@ -252,8 +267,8 @@ pub(crate) struct LeftByChild {
 pub(crate) struct HandedOn {
     /// What it has remembered, in its order.
     pub(crate) memories: Vec<context::Memory>,
-    /// What the children leave that it has joined.
-    pub(crate) joined: Vec<LeftByChild>,
+    /// What its call leaves, and the children that it has joined.
+    pub(crate) joined: Vec<LeftBehind>,
     /// What it saw of its view, if it looked.
     pub(crate) seen: Option<Box<Seen>>,
     /// What it asks of the view of its receiver.

@@ -26,7 +26,7 @@ use crate::given::OwnView;
 use crate::handler::AnyHandler;
 use crate::held::{AllHeld, Entered, Held};
 use crate::hop::{Groups, Hop, HopClock, Journal};
-use crate::memory::HandedOn;
+use crate::memory::{HandedOn, LeftBehind};
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::polled::{Polled, panic_text};
 use crate::renewal::{extend, keep};
@@ -120,6 +120,8 @@ pub(crate) struct Recorded {
     pub(crate) waits: BTreeMap<String, WaitResult>,
     /// What it has asked for without coming back.
     pub(crate) fan_out: Option<Box<WaitSpec>>,
+    /// What its last call left of what it knew then.
+    pub(crate) left: Option<Box<LeftBehind>>,
 }
 
 impl Ready {
@@ -231,7 +233,12 @@ impl WorkerContext {
         held: &Held,
         claim: &Arc<Mutex<Claim>>,
         envelope: &Arc<Envelope>,
-        Recorded { steps, waits, fan_out }: Recorded,
+        Recorded {
+            steps,
+            waits,
+            fan_out,
+            left,
+        }: Recorded,
     ) -> Ran {
         let (attempt, epoch, open) = {
             let claim = claim.lock().await;
@@ -254,7 +261,7 @@ impl WorkerContext {
             version: Some(self.version.clone()),
             context: None,
             caps: Some(Arc::clone(&self.caps)),
-            joined: Vec::new(),
+            joined: left.into_iter().map(|left| *left).collect(),
             recalled: 0,
             signals_sent: 0,
             calls: BTreeMap::new(),

@@ -9,6 +9,7 @@ use baton_envelope::{
 use baton_jetstream::{Advanced, Decision, Delivery, Error, Head, Known, Ticket};
 
 use crate::claim::{AppendError, Claim};
+use crate::memory::LeftBehind;
 use crate::run::{LATER, Ready, Recorded, WorkerContext};
 
 /// How long a ticket is handed back for that waits for a person.
@@ -254,8 +255,14 @@ impl WorkerContext {
         }
         let waits = recorded_waits(history.iter().map(|head| &head.record), envelope.hop);
         let fan_out = recorded_fan_out(history.iter().map(|head| &head.record), envelope.hop).map(Box::new);
+        let left = LeftBehind::by_call(history.iter().map(|head| &head.record), envelope.hop).map(Box::new);
         let steps = recorded_steps(history.into_iter().map(|head| head.record), envelope.hop);
-        let recorded = Recorded { steps, waits, fan_out };
+        let recorded = Recorded {
+            steps,
+            waits,
+            fan_out,
+            left,
+        };
         Ok(Some(Disposition::Run(Ready::new(claim, envelope, recorded))))
     }
 

@@ -13,7 +13,7 @@ use baton_jetstream::{Error, MadeView};
 use crate::claim::Claim;
 use crate::commit::{Verdict, park};
 use crate::fault::Fault;
-use crate::memory::{HandedOn, LeftByChild, Seen, token_counter};
+use crate::memory::{HandedOn, LeftBehind, Seen, token_counter};
 use crate::run::WorkerContext;
 
 /// The media type of links, catalogues and manifests.
@@ -259,7 +259,7 @@ impl WorkerContext {
 }
 
 /// What a hop takes over of the children that it has joined: the newest links, and the gaps.
-fn taken_over(joined: Vec<LeftByChild>) -> (Vec<ObjectHash>, Vec<Gap>) {
+fn taken_over(joined: Vec<LeftBehind>) -> (Vec<ObjectHash>, Vec<Gap>) {
     let (heads, gaps): (Vec<_>, Vec<_>) = joined.into_iter().map(|left| (left.head, left.gaps)).unzip();
     (heads, gaps.concat())
 }

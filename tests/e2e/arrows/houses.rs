@@ -114,7 +114,7 @@ pub(super) const HOUSES: [House; 7] = [
                     "agent", "caps", "given", "guard", "held", "ready", "replay", "run", "watchdog",
                 ],
             ),
-            ("ticket", &["claim", "run"]),
+            ("ticket", &["claim", "memory", "run"]),
             ("ready", &[]),
             ("watchdog", &["held"]),
             ("signal", &[]),

@@ -4,7 +4,7 @@ use baton_agent::{Agent, Call, Calls, Fault, Handler, Hop, Kind, Memory, Outcome
 use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Running, SOON, assert_legal, count};
 use baton_e2e::gated::{result, result_as};
-use baton_envelope::context::EnvelopeContext;
+use baton_envelope::context::{EnvelopeContext, Reach};
 use baton_envelope::{Event, IntentId, RECEIVERS};
 use baton_jetstream::Head;
 use serde_json::{Value, json};
@@ -104,6 +104,54 @@ fn agent(name: &str) -> baton_agent::AgentBuilder {
 fn handed_on(history: &[Head]) -> EnvelopeContext {
     let envelope = history.iter().rev().find_map(|head| head.record.envelope.as_ref());
     EnvelopeContext::of(envelope.expect("an envelope")).expect("read")
+}
+
+/// Remembers, asks in vain, remembers again, and completes.
+struct Vain;
+
+impl Handler for Vain {
+    type Input = Value;
+
+    async fn handle(&self, hop: &mut Hop, _: Value) -> Result<Outcome, Fault> {
+        hop.remember(Memory::new("rule", Kind::Decision, "Never on a Sunday.").pin())
+            .await?;
+        hop.call("help", &"bad").await?;
+        hop.remember(fact("after")).await?;
+        Outcome::complete(&"done")
+    }
+}
+
+/// None of the children has completed, so nothing of theirs leads to the link of the call.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_hop_remembers_after_a_call_in_vain_stands_behind_the_link_of_the_call() {
+    let mesh = TestMesh::start().await;
+    let workers = vec![
+        ("help", agent("help").handler(Help)),
+        ("vain", agent("vain").handler(Vain)),
+    ];
+    let workers = started(&mesh, workers).await;
+    let intent = mesh.submit("order-43", "vain", "{}").await;
+    let head = mesh.until(&intent, "completed", SOON).await;
+    let context = head.record.snapshot.context.expect("a context");
+    let context: EnvelopeContext = context.read().expect("read");
+    assert_eq!((context.links, context.memories), (2, 2));
+    let newest = context.head.expect("a link");
+    let chain = mesh
+        .mesh
+        .context_chain(&intent, std::slice::from_ref(&newest), Reach::First)
+        .await
+        .expect("the chain");
+    let links: Vec<(u32, Vec<&str>)> = chain
+        .links()
+        .map(|(_, link)| {
+            (
+                link.depth,
+                link.memories.iter().map(|memory| memory.key.as_str()).collect(),
+            )
+        })
+        .collect();
+    assert_eq!(links, [(1, vec!["rule"]), (2, vec!["after"])]);
+    stop(workers).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
