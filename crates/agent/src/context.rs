@@ -1,5 +1,7 @@
 //! The context of a hop: what it is given of what the hops before it remember, and what it remembers itself.
 
+use std::sync::Arc;
+
 use baton_envelope::context::{self, MemoryKey};
 use baton_envelope::{Json, codes};
 use baton_jetstream::{Error, ReceivedView, WorkerMesh};
@@ -48,7 +50,7 @@ impl Hop {
         if let [_, ..] = &view.gaps[..] {
             self.gaps_are_allowed(&view)?;
         }
-        let context = Context { view };
+        let context = Context { view: Arc::new(view) };
         self.context = Some(context.clone());
         Ok(context)
     }

@@ -1,5 +1,7 @@
 //! What a hop is given of what the hops before it remember.
 
+use std::sync::Arc;
+
 use baton_envelope::context::{self, Candidate, Completeness, Gap, Level};
 use baton_envelope::{ObjectHash, SpaceName, ViewSize};
 use baton_jetstream::ReceivedView;
@@ -18,7 +20,7 @@ pub(crate) struct OwnView {
 /// The view that a hop was given.
 #[derive(Debug, Clone)]
 pub struct Context {
-    pub(crate) view: ReceivedView,
+    pub(crate) view: Arc<ReceivedView>,
 }
 
 /// A memory as a view has it.

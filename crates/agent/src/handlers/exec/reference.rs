@@ -150,7 +150,9 @@ mod tests {
         let docs = docs();
         let hop = hop();
         let view = ReceivedView::without_memories(hop.envelope(), EnvelopeContext::default());
-        let context = Context { view };
+        let context = Context {
+            view: std::sync::Arc::new(view),
+        };
         let told: BTreeMap<String, Json> =
             serde_json::from_str(&json::input(&hop, Some(&context), Some(&Budget::default()))).expect("an object");
         let read: BTreeSet<String> = told.into_keys().collect();
