@@ -50,7 +50,7 @@ pub fn probed<'r>(
 
 /// The codes with which a worker parks what says nothing of itself: no further attempt would change it, or another agent is
 /// the cause. Else the breaker of one agent would open those of all before it.
-const OF_OTHERS: [&str; 18] = [
+const OF_OTHERS: [&str; 19] = [
     codes::BREAKER_OPEN,
     codes::BUDGET,
     codes::CAP_REACHED,
@@ -63,6 +63,7 @@ const OF_OTHERS: [&str; 18] = [
     codes::MUST_CARRY,
     codes::NONE_CAPABLE,
     codes::NO_COMMON_PROTOCOL,
+    codes::NO_ENVELOPE,
     codes::NO_SUBSCRIBERS,
     codes::PAYLOAD_TOO_LARGE,
     codes::UNKNOWN_AGENT,
