@@ -73,9 +73,12 @@ impl Hands {
         let answer = self.wire.request(subject, headers, body).await?;
         let answer = answer.map(|answer| answer.body).unwrap_or_default();
         let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
-        answer.get("seq").and_then(Value::as_u64).ok_or_else(|| Error::Missing {
-            what: format!("an acknowledgement for {subject}: {answer}"),
-        })
+        // A refusal has a `seq` as well, which is 0.
+        let seq = answer.get("seq").and_then(Value::as_u64);
+        seq.filter(|_| answer.get("error").is_none())
+            .ok_or_else(|| Error::Missing {
+                what: format!("an acknowledgement for {subject}: {answer}"),
+            })
     }
 
     /// Publishes on a subject of no stream.
