@@ -1,34 +1,63 @@
 """An agent of Baton in Python, from docs/protocol.md alone: the standard library, and the NATS protocol over a socket.
 
-It is made to be read and copied. Section numbers are those of docs/protocol.md. It runs one hop at a time, treats no
-delivery as fresh (section 12, 2), so it claims every hop, and ends when it loses its connection: whoever runs it starts
-it again, and the ledger has lost nothing. It speaks plain `nats://` without TLS, and trusts the clock of its machine. To
-use it:
+It is made to be read and copied. Section numbers are those of docs/protocol.md. To use it:
 
     import agent
     def handle(hop):
-        text = hop.step("fetch", lambda: fetch(hop.payload()))
+        text = hop.step("fetch", lambda key: fetch(hop.payload(), key))
+        hop.remember("sources", text, kind="fact", title="What was found")
         return agent.HandOff("review", agent.to_json(text))
     agent.main("research", "1.0.0", handle)
+
+It runs one hop at a time, treats no delivery as fresh (section 12, 2), so it claims every hop, and ends when it loses
+its connection: whoever runs it starts it again, and the ledger has lost nothing. It trusts the clock of its machine,
+speaks plain `nats://` without TLS, and ends at once in a mesh that is secured or signs its records.
+
+It reads protocol 1.7: gates of people (gates.py), objects (objects.py), what is remembered and views of it (context.py,
+with links.py, views.py and assembly.py), budgets and caps (budgets.py, caps.py), children (children.py), and what the
+policy says of failures (policy.py). What it leaves to others, or leaves out:
+
+- Children are submitted by the leading controller, as in a secured mesh; what their ends settle is written there, too.
+- What a head owes to a wait that has ended (`resumed`), or to a budget that has been topped up (`redriven`), is paid by
+  whoever sweeps. The archive is not looked into: neither for the last record of a child nor for an object.
+- It counts tokens by a counter of its own, a third of the bytes, and gives its receivers views by `trim` alone. It
+  reads no spaces (section 25), and names no undo.
+- A hop gets three attempts at most, fewer where the policy says so. What its agent declines ends as rejected: no
+  alternative gets it. Where a breaker is open, work for an alternative waits for the version that it is meant for.
+- Of what is expected of a result it checks the format and the length, and no `schema`.
+- Where no controller says what is left of a cap, the attempt fails and counts.
+- It knows no groups of people, so a gate that names one fails with BAD_APPROVAL: nothing begins that should wait.
 """
 
 import base64
 import hashlib
-import itertools
 import json
 import os
-import queue
-import random
-import re
 import secrets
 import signal
-import socket
 import threading
 import time
-from datetime import datetime, timedelta, timezone
-from urllib.parse import urlparse
+from datetime import timedelta
 
-PROTOCOL = (1, 2, 0)
+import budgets
+import expects
+import gates
+import policy
+from caps import Cap
+from children import came_to, in_place_of_handler
+from connection import Nats, stored_message
+from context import Context
+from objects import PIECE, Objects, body_of, by_reference, is_large
+from outcomes import (
+    Asked, Broadcast, Complete, Exhausted, Fail, HandOff, Lost, Next, Park, Problem, Reject, Retry, Suspended, Unread,
+)
+from wire import (
+    elements, get, list_of, listed, members, now, object_of, parse_time, time_text, to_json, to_object, token_of, uuid7,
+)
+
+PROTOCOL = (1, 7, 0)
+TOPOLOGY = 4  # the newest layout of streams that this program knows (section 4)
+WRITTEN = ".".join(str(part) for part in PROTOCOL)
 MAX_ATTEMPTS = 3
 BANDS = {
     "one": ["p1-10"],
@@ -39,67 +68,7 @@ TICKET = {"pending", "accepted", "in_progress"}
 TERMINAL = {"completed", "rejected", "failed", "cancelled", "timed_out"}
 KNOWN = TICKET | TERMINAL | {"waiting", "parked", "compensating"}
 LIMITS = ("in_flight", "rate_per_hour")
-
-
-# ---- JSON that keeps the spelling of every value (section 6) -------------------------------------------------------
-# `json.loads` turns 1.50 into 1.5. So an object is a dict from a name to the text of its value, and a value is parsed
-# only where it is used.
-
-def refuse_constant(name):
-    raise ValueError(f"{name} is no JSON")
-
-
-SCANNER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=refuse_constant)
-SPACE = re.compile(r"[ \t\r\n]*")
-
-
-def skip(text, at):
-    return SPACE.match(text, at).end()
-
-
-def members(text):
-    """The members of a JSON object: each name with the text of its value."""
-    found, at = {}, skip(text, 0)
-    if text[at : at + 1] != "{":
-        raise ValueError("not a JSON object")
-    at = skip(text, at + 1)
-    while text[at] != "}":
-        name, at = SCANNER.raw_decode(text, at)
-        start = skip(text, skip(text, at) + 1)  # after the colon
-        _, end = SCANNER.raw_decode(text, start)
-        found[name] = text[start:end]
-        at = skip(text, end)
-        if text[at] == ",":
-            at = skip(text, at + 1)
-    return found
-
-
-def elements(text):
-    """The elements of a JSON array, each as its text."""
-    found, at = [], skip(text, skip(text, 0) + 1)
-    while text[at] != "]":
-        _, end = SCANNER.raw_decode(text, at)
-        found.append(text[at:end])
-        at = skip(text, end)
-        if text[at] == ",":
-            at = skip(text, at + 1)
-    return found
-
-
-def to_json(value):
-    """The text of a value that this program made."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def to_object(fields):
-    """The text of an object; members without a value are left out."""
-    return "{" + ",".join(f"{to_json(name)}:{text}" for name, text in fields.items() if text is not None) + "}"
-
-
-def get(fields, name, default=None):
-    """The value of a member. Null means absent."""
-    text = fields.get(name)
-    return default if text is None or text == "null" else json.loads(text)
+PAUSED, FOR_GOOD = ("paused", "drained", "quarantined"), "2200-01-01T00:00:00Z"
 
 
 # ---- must-carry constraints (section 7) ----------------------------------------------------------------------------
@@ -128,149 +97,7 @@ def constraints_hash(text):
     return hashlib.sha256(canonical(text).encode()).hexdigest()
 
 
-# ---- times and ids (sections 2 and 6) ------------------------------------------------------------------------------
-
-def now():
-    return datetime.now(timezone.utc)
-
-
-def time_text(when):
-    return when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{when.microsecond // 1000:03d}Z"
-
-
-def parse_time(text):
-    day, clock, fraction, zone = re.fullmatch(r"(.{10})[Tt ](.{8})(\.\d+)?(.+)", text).groups()
-    zone = "+00:00" if zone in "Zz" else zone
-    return datetime.fromisoformat(f"{day}T{clock}{((fraction or '.0') + '000000')[:7]}{zone}")
-
-
-def uuid7():
-    bits = (int(time.time() * 1000) << 80) | (7 << 76) | (secrets.randbits(12) << 64) | (2 << 62) | secrets.randbits(62)
-    digits = f"{bits:032x}"
-    return "-".join([digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]])
-
-
-def token_of(version):
-    return version.replace(".", "_").replace("+", "=")
-
-
-# ---- the NATS protocol ---------------------------------------------------------------------------------------------
-
-class Message:
-    def __init__(self, subject, reply, status, headers, body):
-        self.subject, self.reply, self.status, self.headers, self.body = subject, reply, status, headers, body
-
-
-class Nats:
-    """A connection: publish, and request with one answer or a stream of them."""
-
-    def __init__(self, url):
-        parts = urlparse(url)
-        self.socket = socket.create_connection((parts.hostname, parts.port or 4222), timeout=10)
-        self.socket.settimeout(None)
-        self.file = self.socket.makefile("rb")
-        self.lock, self.waiting, self.numbers = threading.Lock(), {}, itertools.count(1)
-        self.inbox = f"_INBOX.{secrets.token_hex(11)}"
-        json.loads(self.file.readline().split(b" ", 1)[1])  # INFO
-        options = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True, "lang": "python"}
-        if parts.username:
-            options.update({"user": parts.username, "pass": parts.password or ""})
-        self.send(f"CONNECT {json.dumps(options)}\r\nPING\r\n".encode())
-        while True:  # The server answers PONG once it has taken that, or says why not.
-            line = self.file.readline()
-            if line.startswith(b"PONG"):
-                break
-            if not line or line.startswith(b"-ERR"):
-                raise ConnectionError(line.decode() or "the server closed the connection")
-        threading.Thread(target=self.read, daemon=True).start()
-
-    def send(self, data):
-        with self.lock:
-            self.socket.sendall(data)
-
-    def read(self):
-        try:
-            self.read_messages()
-        except (OSError, ValueError):
-            pass
-        print("the connection is gone", flush=True)
-        os._exit(1)
-
-    def read_messages(self):
-        while line := self.file.readline():
-            words = line.split()
-            if words[0] == b"PING":
-                self.send(b"PONG\r\n")
-            elif words[0] in (b"MSG", b"HMSG"):
-                with_headers = words[0] == b"HMSG"
-                size, head_size = int(words[-1]), int(words[-2]) if with_headers else 0
-                data = self.file.read(size + 2)[:-2]
-                names = words[1 : -2 if with_headers else -1]
-                number, reply = int(names[1]), names[2].decode() if len(names) == 3 else None
-                status, headers = parse_head(data[:head_size])
-                message = Message(names[0].decode(), reply, status, headers, data[head_size:])
-                # By the number of the subscription: a ticket that was pulled keeps the subject that it was stored on.
-                waiting = self.waiting.get(number)
-                if waiting is not None:
-                    waiting.put(message)
-            elif words[0] == b"-ERR":
-                print(line.decode().strip(), flush=True)
-
-    def publish(self, subject, body=b"", headers=None, reply=""):
-        body = body.encode() if isinstance(body, str) else body
-        if headers:
-            head = "NATS/1.0\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items()) + "\r\n"
-            head = head.encode()
-            first = f"HPUB {subject} {reply} {len(head)} {len(head) + len(body)}\r\n".encode()
-            self.send(first + head + body + b"\r\n")
-        else:
-            self.send(f"PUB {subject} {reply} {len(body)}\r\n".encode() + body + b"\r\n")
-
-    def listen(self, subject):
-        """A queue of what comes on a subject."""
-        number, heard = next(self.numbers), queue.Queue()
-        self.waiting[number] = heard
-        self.send(f"SUB {subject} {number}\r\n".encode())
-        return heard
-
-    def answers(self, subject, body=b"", headers=None, timeout=5.0):
-        """The answers to a request, as they come, until none came for the time."""
-        number = next(self.numbers)
-        inbox = f"{self.inbox}.{number}"
-        self.waiting[number] = waiting = queue.Queue()
-        try:
-            self.send(f"SUB {inbox} {number}\r\n".encode())
-            self.publish(subject, body, headers, inbox)
-            while True:
-                yield waiting.get(timeout=timeout)
-        except queue.Empty:
-            return
-        finally:
-            self.send(f"UNSUB {number}\r\n".encode())
-            del self.waiting[number]
-
-    def request(self, subject, body=b"", headers=None, timeout=5.0):
-        """The answer; None when there is none, or nobody listens."""
-        for answer in self.answers(subject, body, headers, timeout):
-            return None if answer.status == 503 else answer
-        return None
-
-
-def parse_head(data):
-    lines = data.decode("utf-8", "replace").split("\r\n")
-    first, headers = lines[0].split(" "), {}
-    for line in lines[1:]:
-        name, colon, value = line.partition(":")
-        if colon:
-            headers.setdefault(name, value.strip())  # The first counts.
-    return (int(first[1]) if len(first) > 1 and first[1] else None), headers
-
-
 # ---- the ledger (sections 8 to 10) ---------------------------------------------------------------------------------
-
-class Lost(Exception):
-    """The hop is somebody else's, or over: what was done here does not count."""
-
 
 class Head:
     """A record with its sequence, and when the server stored it."""
@@ -334,79 +161,6 @@ class Ledger:
         raise ConnectionError(f"no replica has the record {through}")
 
 
-def stored_message(nats, stream, question):
-    for _ in range(30):
-        answer = nats.request(f"$JS.API.STREAM.MSG.GET.{stream}", to_json(question))
-        if answer is not None:
-            document = json.loads(answer.body)
-            if "message" in document:
-                return document["message"]
-            if document["error"].get("err_code") == 10037:
-                return None
-        time.sleep(1)
-    raise ConnectionError(f"no answer from {stream}")
-
-
-# ---- what a handler may say ----------------------------------------------------------------------------------------
-
-class Complete:
-    def __init__(self, result="null"):
-        self.result = result
-
-
-class HandOff:
-    def __init__(self, to, payload="null", kind=None):
-        self.to, self.payload, self.kind = to, payload, kind
-
-
-class Next:
-    """To whoever is next by the itinerary or the pipeline; where nobody is, the payload is the result."""
-
-    def __init__(self, payload="null", kind=None):
-        self.payload, self.kind = payload, kind
-
-
-class Broadcast:
-    """To each of these agents a copy, as a message of the channel (section 23); the intent is done when all have ended."""
-
-    def __init__(self, channel, receivers, payload="null", kind=None):
-        self.channel, self.receivers, self.payload, self.kind = channel, receivers, payload, kind
-
-
-class Suspended(Exception):
-    """The hop asks others (section 21), and runs again when they have ended. A handler does not catch it."""
-
-    def __init__(self, name, to, payloads):
-        super().__init__(f"the call {name} of {to}")
-        self.name, self.to, self.payloads = name, to, payloads
-
-
-class Problem(Exception):
-    def __init__(self, code, message):
-        super().__init__(message)
-        self.code, self.message = code, message
-
-
-class Retry(Problem):
-    """Try again, after so many seconds or with the usual delay; parked when the attempts are used up."""
-
-    def __init__(self, code, message, seconds=None):
-        super().__init__(code, message)
-        self.seconds = seconds
-
-
-class Fail(Problem):
-    """Failed for good."""
-
-
-class Reject(Problem):
-    """Declined."""
-
-
-class Park(Problem):
-    """Set aside for a person."""
-
-
 # ---- one hop (section 12) ------------------------------------------------------------------------------------------
 
 class Hop:
@@ -414,9 +168,17 @@ class Hop:
 
     def __init__(self, worker, head, envelope, ack):
         self.worker, self.intent, self.ack = worker, get(head.record, "intent"), ack
-        self.snapshot, self.seq, self.envelope = head.snapshot, head.seq, envelope
+        self.snapshot, self.seq, self.envelope = stamped(head), head.seq, envelope
         self.steps, self.calls, self.over, self.lock = {}, {}, False, threading.RLock()
-        self.began = time.monotonic()
+        self.decisions, self.timed_out, self.fan_out, self.ends = {}, set(), None, {}
+        self.began, self.ran, self.started = time.monotonic(), False, False
+        self.body, self.encoding = None, get(envelope, "payload_encoding")
+        self.unread = None  # why the result of a child cannot be had
+        self.called_with = None  # the newest link of this hop that its children began with
+        self.route = worker.route_fields(worker.agent)
+        self.policy = policy.Policy(self.route, envelope)
+        self.objects = Objects(worker.nats, worker.namespace, get(envelope, "root") or self.intent)
+        self.context = Context(worker, self, self.objects)
         deadline = get(self.snapshot, "deadline")
         self.deadline = parse_time(deadline) if deadline else None
 
@@ -429,8 +191,16 @@ class Hop:
         return get(self.snapshot, "attempt", 0)
 
     def payload(self):
-        """The text of the payload, as it was written."""
-        return self.envelope.get("payload", "null")
+        """The text of the payload, as it was written; where `encoding` is `base64`, a string that stands for bytes."""
+        return self.envelope.get("payload", "null") if self.body is None else self.body
+
+    def resolve(self):
+        """Reads what is an object of the payload and of the steps before the handler runs (section 24)."""
+        if get(self.envelope, "payload_ref") is not None:
+            self.body, self.encoding = body_of(self.objects, self.envelope["payload_ref"])
+        for name, step in self.steps.items():
+            if isinstance(step, dict):
+                self.steps[name], _ = body_of(self.objects, step["result_ref"])
 
     def check(self):
         """Raises Lost once the hop is not this program's any more. Long handlers call it now and then."""
@@ -442,18 +212,90 @@ class Hop:
         if name in self.steps:
             return self.steps[name]
         self.check()
-        result = effect(f"{self.intent}:{self.number}:{name}")
-        step = to_object({"name": to_json(name), "result": result})
-        self.write({"type": "step"}, {"state": "in_progress"}, {}, {"step": step})
+        return self.record(name, effect(self.key(name)))
+
+    def key(self, name):
+        """The idempotency key of a step."""
+        return f"{self.intent}:{self.number}:{name}"
+
+    def record(self, name, result, fields=None):
+        """Records what a step has come to."""
+        told = {"result_ref": by_reference(self.objects, result)} if is_large(result) else {"result": result}
+        step = to_object({"name": to_json(name), **told})
+        self.write({"type": "step"}, {"state": "in_progress"}, {}, {"step": step, **(fields or {})})
         self.steps[name] = result
         return result
+
+    def remember(self, key, text, **more):
+        """Remembers a text for the hops after this one: `kind`, `title`, `pinned`, … are those of section 25."""
+        self.context.remember(key, text, **more)
+
+    def view(self):
+        """What the hops before this one remember, as far as it fits, as a text for a model."""
+        return self.context.view()
+
+    def spend(self, name, most, effect):
+        """A step that may take so much of the budget, such as `{"tokens": 1200, "cost": "0.02"}`. The effect gets the
+        key, and returns its result and what it took, or None for all of that. Where there is not as much: Exhausted."""
+        return budgets.spend(self, name, most, effect)
+
+    def hold(self, name, amounts):
+        """Writes what a call may take before it is made; the first time in place of the word that it is at work."""
+        with self.lock:
+            is_at_work = get(object_of(self.snapshot, "status"), "state") == "in_progress"
+            hold = {"step": to_json(name), "amounts": amounts, "epoch": self.snapshot["epoch"]}
+            event = {"type": "progress" if is_at_work else "started"}
+            changes = {} if is_at_work else {"holder": to_json(self.worker.instance)}
+            self.write(event, {"state": "in_progress"}, changes, {"hold": to_object(hold)})
+            self.started = True
 
     def call(self, name, to, payloads):
         """What one child for each payload came to, as JSON texts in this order. Nothing is held while they work."""
         if name not in self.calls:
             self.check()
             raise Suspended(name, to, payloads)
-        return [self.worker.came_to(self.intent, end) for end in self.calls[name]]
+        return [to_object(self.result_of(end)) for end in self.calls[name]]
+
+    def result_of(self, end):
+        try:
+            return came_to(self, end)
+        except Unread as problem:  # The intent is parked, whatever the handler makes of that.
+            self.unread = problem
+            raise
+
+    def take_results(self, results):
+        """What its waits came to, as a `resumed` of this hop says it."""
+        for result in map(members, results):
+            name = get(result, "name")
+            if get(result, "kind") == "approval":
+                self.decisions[name] = object_of(result, "data")
+            if get(result, "kind") == "children":
+                self.calls[name] = get(result, "children", [])
+            if get(result, "outcome") == "timed_out":
+                self.timed_out.add(name)
+
+    def take_waits(self, waits):
+        """What the hop has asked for: where it does not come back from it, and what its children began with."""
+        for spec in map(members, waits):
+            if get(spec, "onward") is not None:
+                self.fan_out = spec
+            told = object_of(object_of(spec, "children"), "context")
+            self.called_with = get(told, "head") or self.called_with
+
+    def last_of_child(self, end):
+        """The last record of a child. One that is archived is not looked for here."""
+        if end["seq"] not in self.ends:
+            head = self.worker.ledger.at(end["seq"])
+            is_child = head is not None and get(head.snapshot, "parent") == self.intent
+            self.ends[end["seq"]] = head if is_child else None
+        return self.ends[end["seq"]]
+
+    def may_refer(self):
+        """Whether the result may be an object: that of a child only where its parent takes one."""
+        if get(self.envelope, "parent") is None:
+            return True
+        join = get(self.envelope, "join")
+        return isinstance(join, dict) and join.get("result_refs") is True
 
     def still_held(self, head):
         """Whether somebody else only added a record (section 10)."""
@@ -471,14 +313,15 @@ class Hop:
             self.check()
             while True:
                 snapshot = follow(self.snapshot, self.seq, status, changes(self) if callable(changes) else changes)
-                stands, head = self.worker.write(self.intent, self.seq, event, status, snapshot, fields)
+                snapshot, told = budgets.account(snapshot, event["type"], status, fields)
+                stands, head = self.worker.write(self.intent, self.seq, event, status, snapshot, told)
                 if stands:
-                    self.snapshot, self.seq = head.snapshot, head.seq
+                    self.snapshot, self.seq = stamped(head), head.seq
                     return head
                 if not may_rebase or not self.still_held(head):
                     self.over = True
                     raise Lost()
-                self.snapshot, self.seq = head.snapshot, head.seq
+                self.snapshot, self.seq = stamped(head), head.seq
 
     def raised(self, **changes):
         """The changes of an event that takes the hop from its holder."""
@@ -488,11 +331,34 @@ class Hop:
     def end(self, event, status, changes, fields, last=b"+ACK"):
         """Commits, settles, then acks: in this order, or a crash would lose the work or do it twice."""
         with self.lock:
-            took = to_json(int((time.monotonic() - self.began) * 1000))
-            head = self.write(event, status, changes, {"took_ms": took, **fields})
+            took = to_json(int((time.monotonic() - self.began) * 1000)) if self.ran else None
+            told = {"took_ms": took, "context": self.context.read_of_view, **fields}
+            head = self.write(event, status, changes, {name: text for name, text in told.items() if text is not None})
             self.over = True
         self.worker.settle(head)
         self.worker.nats.publish(self.ack, last)
+
+
+def stamped(head):
+    """The snapshot of a head, with its sequence where its own record could not say it (section 9)."""
+    after, seq = dict(head.snapshot), to_json(head.seq)
+
+    def placed(entries):
+        return [one if "seq" in one else {**one, "seq": seq} for one in entries]
+    for name in ("waits", "signals", "children"):
+        entries = [members(text) for text in list_of(after, name)]
+        for one in entries:
+            ballot = object_of(one, "ballot")
+            seats = [members(text) for text in list_of(ballot, "seats")]
+            if any("choice" in seat for seat in seats):
+                voted = [seat if "choice" not in seat else placed([seat])[0] for seat in seats]
+                one["ballot"] = to_object({**ballot, "seats": listed(map(to_object, voted))})
+        if entries:
+            after[name] = listed(map(to_object, placed(entries)))
+    order = object_of(after, "order")
+    if order and "place" not in order and "intake" not in order:
+        after["order"] = to_object({**order, "place": seq})
+    return after
 
 
 def follow(snapshot, seq, status, changes):
@@ -510,8 +376,10 @@ def follow(snapshot, seq, status, changes):
 class Worker:
     """One process that runs an agent's hops, one after the other."""
 
-    def __init__(self, nats, namespace, agent, version, handle):
+    def __init__(self, nats, namespace, agent, version, handle, view_tokens=None):
         self.nats, self.namespace, self.agent, self.version = nats, namespace, agent, version
+        self.view_size = {} if view_tokens is None else {"view_tokens": view_tokens}
+        self.cap, self.routes = Cap(self), {}
         self.handle, self.instance = handle, f"py-{secrets.token_hex(6)}"
         self.ledger = Ledger(nats, namespace)
         self.work = f"{namespace.upper()}_WORK_{agent}"
@@ -536,6 +404,11 @@ class Worker:
         said = config.get("metadata", {})
         if said.get("baton.shards", "1") != "1":
             raise ConnectionError(f"the ledger has {said['baton.shards']} shards; this agent knows 1")
+        if int(said.get("baton.topology.least", "0")) > TOPOLOGY:
+            needed = said["baton.topology.least"]
+            raise ConnectionError(f"the mesh needs topology {needed}; this agent knows {TOPOLOGY}")
+        if said.get("baton.secured") == "true" or said.get("baton.signatures") == "require":
+            raise ConnectionError("this agent signs nothing, and knows nothing of secured meshes (sections 16 and 18)")
         stream = {
             "name": self.work,
             "subjects": [f"{self.namespace}.work.{self.agent}.*.*"],
@@ -550,8 +423,8 @@ class Worker:
             stream["persist_mode"] = "async"
         if "error" in self.api(f"STREAM.INFO.{self.work}"):
             self.api(f"STREAM.CREATE.{self.work}", stream)
-        bands = BANDS[said.get("baton.bands", "three")]
-        for band in bands:
+        bands, state = BANDS[said.get("baton.bands", "three")], self.own_state()
+        for band in bands if state != "retired" else []:
             name = f"{token_of(self.version)}_{band}"
             if "error" not in self.api(f"CONSUMER.INFO.{self.work}.{name}"):
                 continue
@@ -565,10 +438,29 @@ class Worker:
                 "ack_wait": 10_000_000_000,
                 "max_deliver": -1,
                 "max_ack_pending": 100_000,
+                **({"pause_until": FOR_GOOD} if state in PAUSED else {}),
             }
             request = {"stream_name": self.work, "config": consumer}
             self.api(f"CONSUMER.DURABLE.CREATE.{self.work}.{name}", request)
         return bands
+
+    def own_state(self):
+        """Where this version stands: its consumers are created paused where a controller pauses them (section 14)."""
+        route = self.route(self.agent) or {}
+        entry = (route.get("versions") or {}).get(self.version) or {}
+        is_paused = route.get("paused") is not None or entry.get("paused") is not None
+        state = entry.get("state", "declared")
+        return "paused" if is_paused and state != "retired" else state
+
+    def topology(self):
+        """The layout of the streams, which a leader may have raised since."""
+        said = self.api(f"STREAM.INFO.{self.ledger.stream}")["config"].get("metadata", {})
+        return int(said.get("baton.topology", "0"))
+
+    def must_end_waits(self, topology):
+        """A hop is suspended only where somebody ends its waits."""
+        if self.topology() < topology:
+            raise Retry("MESH_TOO_OLD", f"the streams of the mesh have not been raised to topology {topology}")
 
     # -- the guarded write (section 10)
 
@@ -577,7 +469,7 @@ class Worker:
         record_id = uuid7()
         by = {"role": "worker", "instance": self.instance, "agent": self.agent, "version": self.version}
         body = to_object({
-            "protocol": to_json("1.2.0"),
+            "protocol": to_json(WRITTEN),
             "id": to_json(record_id),
             "intent": to_json(intent),
             "event": to_json(event),
@@ -586,6 +478,9 @@ class Worker:
             "snapshot": to_object(snapshot),
             **fields,
         })
+        if len(body.encode()) + 1_024 > self.nats.max_payload:
+            kind = Retry if event["type"] == "step" else Park
+            raise kind("PAYLOAD_TOO_LARGE", f"the record of {event['type']} is larger than the server takes")
         headers = {
             "Nats-Expected-Last-Subject-Sequence": str(expected),
             "Baton-Event": event["type"],
@@ -618,6 +513,9 @@ class Worker:
     def settle(self, head):
         """Writes what a head owes: its ticket, or the answer to whoever waits for it."""
         status, holds_envelope = head.status(), get(head.record, "envelope") is not None
+        by_hand = get(object_of(head.snapshot, "manual"), "envelope")
+        if status in TICKET and by_hand is not None and by_hand == get(head.snapshot, "envelope"):
+            return  # A person or a script does the hop (section 12).
         is_owed = holds_envelope or not head.is_given_back()
         if status == "pending" and get(head.snapshot, "holder") is None and is_owed:
             if not holds_envelope:
@@ -629,6 +527,8 @@ class Worker:
 
     def ticket(self, head):
         envelope = members(head.record["envelope"])
+        if self.is_withheld(get(envelope, "to"), get(head.snapshot, "version")):
+            return  # The leader writes it once the breaker closes (section 13).
         token = token_of(get(head.snapshot, "version"))
         subject = f"{self.namespace}.work.{get(envelope, 'to')}.{token}.p{get(envelope, 'priority', 5)}"
         headers = {
@@ -648,9 +548,17 @@ class Worker:
         if subject is None or not may_answer(subject, self.namespace):
             return
         body = head.snapshot.get("result") or head.snapshot.get("error") or ""
-        if get(head.snapshot, "result_encoding") == "base64":
+        headers = {"Baton-Intent": get(head.record, "intent"), "Baton-Status": status}
+        encoding = get(head.snapshot, "result_encoding")
+        reference = get(head.snapshot, "result_ref")
+        if reference is not None and reference["bytes"] > PIECE:
+            body, encoding, headers["Baton-Ref"] = head.snapshot["result_ref"], None, "1"
+        elif reference is not None:
+            tree = get(head.snapshot, "root") or get(head.record, "intent")
+            body, encoding = body_of(Objects(self.nats, self.namespace, tree), head.snapshot["result_ref"])
+        if encoding == "base64":
             body = base64.b64decode(json.loads(body))
-        self.nats.publish(subject, body, {"Baton-Intent": get(head.record, "intent"), "Baton-Status": status})
+        self.nats.publish(subject, body, headers)
 
     # -- routes and the successor (sections 7 and 14)
 
@@ -658,10 +566,20 @@ class Worker:
         bucket = f"{self.namespace.upper()}_ROUTES"
         found = stored_message(self.nats, f"KV_{bucket}", {"last_by_subj": f"$KV.{bucket}.{agent}"})
         data = base64.b64decode(found.get("data", "")) if found else b""
-        return json.loads(data) if data else None
+        if data:  # A removal is no decision: the last route that is known stands.
+            self.routes[agent] = data.decode()
+        return json.loads(self.routes[agent]) if agent in self.routes else None
+
+    def route_fields(self, agent):
+        """The route as it is written: each member as its text."""
+        return members(self.routes[agent]) if self.route(agent) is not None else {}
+
+    def is_withheld(self, agent, version):
+        entry = ((self.route(agent) or {}).get("versions") or {}).get(version) or {}
+        return entry.get("withheld") is not None
 
     def version_for(self, agent, hop, kind):
-        """The version that takes a handoff, and the newest protocol that both sides know."""
+        """The version that takes a handoff, the newest protocol that both sides know, and what the route says of it."""
         route = self.route(agent)
         if route is None:
             raise Retry("UNKNOWN_AGENT", f"the agent {agent} has no route")
@@ -677,7 +595,28 @@ class Worker:
             version = turns[-1]
         else:
             version = self.active_or_canary(route, hop, kind)
-        return version, self.protocol_for(agent, version, versions)
+        protocol = self.protocol_for(agent, version, versions)
+        self.must_keep(agent, version, hop, route, tuple(int(part) for part in protocol.split(".")))
+        return version, protocol, versions.get(version) or {}
+
+    def must_keep(self, agent, version, hop, route, protocol):
+        """Who reads less than what is asked of it would not do it, and nobody would notice (sections 20 and 26)."""
+        needs = [
+            ((1, 4, 0), "a gate of the intent", agent in get(hop.envelope, "gates", {})),
+            ((1, 6, 0), "a gate of its route", (route.get("policy") or {}).get("gate") is not None),
+            ((1, 7, 0), "a budget", get(hop.snapshot, "budget") is not None),
+        ]
+        for needed, what, is_there in needs:
+            if is_there and protocol < needed:
+                text = f"the work has {what}, and {agent}@{version} reads {protocol}: it would not keep to that"
+                raise Park("NO_COMMON_PROTOCOL", text)
+
+    def must_be_open(self, agent, version, entry):
+        """Where the policy says so, work is refused while the breaker of its version is open (section 13)."""
+        withheld = entry.get("withheld") or {}
+        until, policy = withheld.get("until"), self.route(agent).get("policy") or {}
+        if policy.get("on_open") == "refuse" and until is not None and now() < parse_time(until):
+            raise Retry("BREAKER_OPEN", f"the breaker of {agent}@{version} is open until {until}")
 
     def active_or_canary(self, route, hop, kind):
         canary, active = route.get("canary"), route["active"]
@@ -697,20 +636,22 @@ class Worker:
         numbers = lambda name: tuple(int(part) for part in str(said.get(name, "1.0.0")).split("."))
         oldest, newest = numbers("oldest"), numbers("newest")
         if oldest[0] > PROTOCOL[0]:
-            ranges = f"{agent}@{version} reads {said['oldest']} and newer, this agent writes 1.0.0 to 1.2.0"
+            ranges = f"{agent}@{version} reads {said['oldest']} and newer, this agent writes 1.0.0 to {WRITTEN}"
             raise Park("NO_COMMON_PROTOCOL", ranges)
         return ".".join(str(part) for part in min(PROTOCOL, newest))
 
-    def successor(self, hop, to, payload, kind):
+    def successor(self, hop, to, payload, kind, history=None):
         """The envelope of the next hop: what the handler said, and everything else as it was."""
         now_at = hop.envelope
         number = get(now_at, "hop") + 1
         if number > get(now_at, "max_hops", 10):
             path = " -> ".join(f"{turn['agent']}@{turn['version']}" for turn in get(hop.snapshot, "path", []))
             raise Park("HOP_LIMIT", f"hop {number} to {to} exceeds max_hops {get(now_at, 'max_hops', 10)}: {path}")
-        version, protocol = self.version_for(to, hop, kind or get(now_at, "kind"))
+        version, protocol, entry = self.version_for(to, hop, kind or get(now_at, "kind"))
+        self.must_be_open(to, version, entry)
         after = dict(now_at)
-        after.pop("payload_encoding", None)
+        for name in ("payload_encoding", "payload_ref", "not_before", "stands_in"):
+            after.pop(name, None)
         after.update({
             "protocol": to_json(protocol),
             "id": to_json(uuid7()),
@@ -721,8 +662,12 @@ class Worker:
             "hop": to_json(number),
             "payload": payload,
         })
+        if is_large(payload) and protocol >= "1.7.0":
+            after.update({"payload": None, "payload_ref": by_reference(hop.objects, payload)})
         if kind is not None:
             after["kind"] = to_json(kind)
+        if history is not None:
+            after["history"] = listed([*list_of(after, "history"), history])
         itinerary = elements(now_at.get("itinerary", "[]"))
         if itinerary and json.loads(itinerary[0]) == to:
             after["itinerary"] = "[" + ",".join(itinerary[1:]) + "]" if itinerary[1:] else None
@@ -730,15 +675,8 @@ class Worker:
             stated, found = get(now_at, "constraints_hash"), constraints_hash(after["constraints"])
             if stated is not None and stated != found:
                 raise Park("MUST_CARRY", f"the constraints have the hash {found}, the envelope states {stated}")
-        return after, version
-
-    def came_to(self, parent, end):
-        """What a child came to: its last record has that. One that is archived is not looked for here."""
-        head = self.ledger.at(end["seq"])
-        if head is None or get(head.snapshot, "parent") != parent:
-            raise Fail("CHILD_FAILED", f"the last record of child {end['index']} is gone")
-        told = {name: to_json(end[name]) for name in ("index", "state", "code") if name in end}
-        return to_object({**told, "result": head.snapshot.get("result")})
+        hop.context.hand_on(after, entry.get("context") or {})
+        return after, version, entry
 
     # -- one delivery (section 12)
 
@@ -749,35 +687,58 @@ class Worker:
         envelope_id = get(members(members(message.body.decode())["envelope"]), "id")
         deliveries = delivery_count(message.reply)
         nak = lambda seconds: self.nats.publish(message.reply, f'-NAK {{"delay": {max(int(seconds * 1e9), 1)}}}')
+        ack = lambda: self.nats.publish(message.reply, b"+ACK")
         while True:
             head = self.ledger.head(intent)
             if head is None:  # Whoever wrote the ticket wrote the record before: it was archived (section 17).
-                return self.nats.publish(message.reply, b"+ACK")
+                return ack()
+            is_of_ticket = get(head.snapshot, "envelope") == envelope_id
+            if get(head.snapshot, "agent") != self.agent and is_of_ticket:
+                return ack()  # Somebody put it into this stream.
             if head.seq < expected:
                 if deliveries <= 10:
                     return nak(1)  # A replica lags.
                 self.settle(head)  # A power cut took the record and left the ticket.
-                return self.nats.publish(message.reply, b"+ACK")
+                return ack()
             if head.status() not in KNOWN:
                 return nak(5)
             if not head.has_ticket() or get(head.snapshot, "envelope") != envelope_id:
                 self.settle(head)
-                return self.nats.publish(message.reply, b"+ACK")
+                return ack()
             if now() - head.stored > timedelta(seconds=10) and self.is_archived(intent, head):
-                return self.nats.publish(message.reply, b"+ACK")
+                return ack()
             source = head
             if get(head.record, "envelope") is None:
                 source = self.ledger.at(get(head.snapshot, "envelope_seq"))
-            hop = Hop(self, head, members(source.record["envelope"]), message.reply)
+            is_lost = source is None or get(source.record, "envelope") is None
+            if is_lost and deliveries <= 10:
+                return nak(1)  # A replica lags.
+            hop = Hop(self, head, {} if is_lost else members(source.record["envelope"]), message.reply)
             try:
+                if is_lost:
+                    error = {"code": "NO_ENVELOPE", "message": "the ledger has lost the envelope of the hop"}
+                    return self.park(hop, error, may_rebase=False)
+                if get(object_of(head.snapshot, "undo"), "error") is not None:
+                    return self.undo_again(hop)
                 if hop.deadline is not None and now() >= hop.deadline:
                     return hop.end({"type": "timed_out"}, {"state": "timed_out"}, Hop.raised, {})
                 wait = wait_of(head)
                 if wait > 0:
-                    return nak(wait)
+                    return ack() if self.is_long(wait) else nak(wait)
                 return self.claim(hop, head, deliveries)
             except Lost:
                 continue  # Another record came first: judge again.
+
+    def is_long(self, delay):
+        """Whether the leader writes the ticket again when the attempt is due (section 13)."""
+        return delay > 30 and self.topology() >= 3
+
+    def undo_again(self, hop):
+        """What the intent did is being undone, and a program of 1.5 has put it before this agent (section 22)."""
+        error = object_of(hop.snapshot, "undo")["error"]
+        changes = hop.raised(error=error, waits=None)
+        hop.write({"type": "compensating"}, {"state": "compensating"}, changes, {"error": error}, may_rebase=False)
+        self.nats.publish(hop.ack, b"+ACK")
 
     def is_archived(self, intent, head):
         question = {"intent": intent, "submitted_at": get(head.snapshot, "submitted_at")}
@@ -786,39 +747,44 @@ class Worker:
 
     def claim(self, hop, head, deliveries):
         attempt = hop.attempt + (1 if deliveries > 1 and not head.is_given_back() else 0)
+        error = {"code": "POISON", "message": f"attempt {attempt - 1} ended without a word from its worker"}
+        if attempt > 1 and hop.policy.is_used_up(attempt - 1):
+            return give_up(self, hop, error)
         if attempt > MAX_ATTEMPTS:
-            error = {"code": "POISON", "message": f"attempt {MAX_ATTEMPTS} ended without a word from its worker"}
-            return self.park(hop, error, may_rebase=False)
+            return give_up(self, hop, error)
         changes = hop.raised(attempt=to_json(attempt), holder=to_json(self.instance))
         claimed = hop.write({"type": "claimed"}, {"state": "accepted"}, changes, {}, may_rebase=False)
         for one in self.ledger.history(hop.intent, 1, claimed.seq):
             if one.event == "step" and get(one.snapshot, "hop") == hop.number:
                 step = members(one.record["step"])
-                hop.steps[get(step, "name")] = step.get("result", "null")
-            if one.event == "resumed" and get(one.snapshot, "hop") == hop.number:
-                for result in elements(one.record.get("results", "[]")):
-                    result = members(result)
-                    hop.calls[get(result, "name")] = get(result, "children", [])
+                is_object = get(step, "result_ref") is not None
+                hop.steps[get(step, "name")] = step if is_object else step.get("result", "null")
+            elif get(one.snapshot, "hop") == hop.number:
+                hop.take_results(list_of(one.record, "results"))
+                hop.take_waits(list_of(one.record, "waits"))
         self.run(hop)
 
-    def park(self, hop, error, may_rebase=True):
+    def park(self, hop, error, may_rebase=True, need=None, is_used_up=False):
         event = {"type": "parked", "code": error["code"]}
         status = {"state": "parked", "code": error["code"]}
-        changes = lambda hop: hop.raised(error=to_json(error))
+        told = {"error": to_json(error), "exhausted": "true" if is_used_up else None}
+
+        def changes(hop):
+            if need is None:
+                return hop.raised(error=told["error"])
+            return hop.raised(error=told["error"], budget=budgets.needing(hop.snapshot["budget"], need))
         if not may_rebase:
-            hop.write(event, status, changes, {"error": to_json(error)}, may_rebase=False)
+            hop.write(event, status, changes, told, may_rebase=False)
             return self.nats.publish(hop.ack, b"+ACK")
-        hop.end(event, status, changes, {"error": to_json(error)})
+        hop.end(event, status, changes, told)
 
     def run(self, hop):
-        self.hop, done = hop, threading.Event()
+        self.hop, hop.ran, done = hop, True, threading.Event()
         keeper = threading.Thread(target=self.keep, args=(hop, done), daemon=True)
         keeper.start()
         try:
             try:
-                commit(self, hop, self.outcome_of(hop))
-            except Suspended as asked:
-                suspend(self, hop, asked)
+                self.attempt(hop)
             except Problem as problem:
                 commit_problem(self, hop, problem)
         except Lost:
@@ -827,34 +793,61 @@ class Worker:
             done.set()
             self.hop = None
 
+    def attempt(self, hop):
+        """Runs the handler, and writes what it says."""
+        try:
+            outcome = self.outcome_of(hop)
+        except Suspended as asked:
+            return suspend(self, hop, asked)
+        except Asked as asked:
+            return gates.wait(self, hop, asked.name, asked.approval)
+        if outcome is not None:
+            commit(self, hop, outcome)
+
     def outcome_of(self, hop):
         try:
-            return self.handle(hop)
-        except (Problem, Suspended, Lost, ConnectionError):
+            hop.resolve()
+            if hop.fan_out is not None:
+                return in_place_of_handler(hop)
+            gates.let_through(self, hop)
+            outcome = self.handle(hop)
+            if hop.unread is not None:
+                raise hop.unread
+            return outcome
+        except (Problem, Suspended, Asked, Lost, ConnectionError):
             raise
         except Exception as error:
             raise Retry("PANIC", f"{type(error).__name__}: {error}") from error
 
     def keep(self, hop, done):
         """Keeps the delivery, says that the hop is long, and ends it at its deadline or when this process must stop."""
-        started, last, stopped = False, time.monotonic(), None
+        last, stopped = time.monotonic(), None
         while not done.wait(0.05) and not hop.over:
             try:
                 if time.monotonic() - last >= 3:
                     self.nats.publish(hop.ack, b"+WPI")
                     last = time.monotonic()
-                if not started and time.monotonic() - hop.began > 0.2:
-                    started = True
-                    holder = to_json(self.instance)
-                    hop.write({"type": "started"}, {"state": "in_progress"}, {"holder": holder}, {})
+                if not hop.started and time.monotonic() - hop.began > 0.2:
+                    self.say_started(hop)
                 if hop.deadline is not None and now() >= hop.deadline:
                     hop.end({"type": "timed_out"}, {"state": "timed_out"}, Hop.raised, {})
+                timeout = hop.policy.timeout
+                if timeout is not None and time.monotonic() - hop.began > timeout / 1_000:
+                    text = f"the attempt ran for longer than {timeout} ms"
+                    return commit_problem(self, hop, Retry("ATTEMPT_TIMED_OUT", text))
                 if self.stopping.is_set():
                     stopped = stopped or time.monotonic()
                     if time.monotonic() - stopped > 10:
                         self.release(hop)
             except Lost:
                 return
+
+    def say_started(self, hop):
+        with hop.lock:
+            if not hop.started:
+                hop.started = True
+                holder = to_json(self.instance)
+                hop.write({"type": "started"}, {"state": "in_progress"}, {"holder": holder}, {})
 
     def release(self, hop):
         def changes(hop):
@@ -873,7 +866,7 @@ class Worker:
     # -- what this process is told (section 14)
 
     def hear(self, heard):
-        """Answers on the subject of this process: to a share with the one that it keeps to, else with its declaration."""
+        """Answers on the subject of this process: to a share with the one that it keeps to, else its declaration."""
         while True:
             message = heard.get()
             try:
@@ -888,7 +881,7 @@ class Worker:
                 self.nats.publish(message.reply, to_json(answer))
 
     def stop_if_fenced(self, intents):
-        """Stops the hop that runs, if the ledger says that it is this program's no longer: the message alone says nothing."""
+        """Stops the hop that runs, if the ledger says that it is this program's no longer: nobody else is believed."""
         hop = self.hop
         if hop is None or hop.intent not in intents:
             return
@@ -935,7 +928,7 @@ class Worker:
     # -- the life of the process
 
     def pull(self, round_number):
-        """A ticket: the most urgent band first, and every eighth time the least urgent one, so that it is not starved."""
+        """A ticket: the most urgent band first, every eighth time the least urgent one, so that it is not starved."""
         bands = self.bands if round_number % 8 else self.bands[::-1]
         for band in bands:
             subject = f"$JS.API.CONSUMER.MSG.NEXT.{self.work}.{token_of(self.version)}_{band}"
@@ -949,11 +942,12 @@ class Worker:
             "agent": self.agent,
             "version": self.version,
             "instance": self.instance,
-            "protocol": {"oldest": "1.0.0", "newest": "1.2.0"},
+            "protocol": {"oldest": "1.0.0", "newest": "1.7.0"},
             "concurrency": 1,
             "busy": 1 if self.hop else 0,
             "stopping": self.stopping.is_set(),
             "at": time_text(now()),
+            **({"context": self.view_size} if self.view_size else {}),
         }
 
     def subject(self, name):
@@ -978,6 +972,9 @@ class Worker:
         beats.start()
         rounds = 0
         while not self.stopping.is_set():
+            if not self.cap.has_room():
+                self.stopping.wait(0.2)
+                continue
             if not self.take_slot():
                 is_told = self.share["revision"] > 0
                 self.stopping.wait(0.05 if is_told else 1)
@@ -1000,13 +997,18 @@ def commit(worker, hop, outcome):
     """Writes the outcome of an attempt: one record, after which everything happens and before which nothing has."""
     if isinstance(outcome, Next):
         to = next_of(hop.envelope)
-        outcome = Complete(outcome.payload) if to is None else HandOff(to, outcome.payload, outcome.kind)
+        note, history = outcome.note, outcome.history
+        outcome = Complete(outcome.payload) if to is None else HandOff(to, outcome.payload, outcome.kind, history, note)
     if isinstance(outcome, Complete):
-        changes = {"result": outcome.result, "result_encoding": None, "error": None}
-        return hop.end({"type": "completed"}, {"state": "completed"}, changes, {})
+        return complete(hop, outcome.result)
     if isinstance(outcome, Broadcast):
         return broadcast(worker, hop, outcome)
-    envelope, version = worker.successor(hop, outcome.to, outcome.payload, outcome.kind)
+    hand_off(worker, hop, outcome, {"note": to_json(outcome.note) if outcome.note else None})
+
+
+def hand_off(worker, hop, outcome, fields):
+    """Writes the next envelope, and whose turn it is."""
+    envelope, version, entry = worker.successor(hop, outcome.to, outcome.payload, outcome.kind, outcome.history)
 
     def changes(hop):
         after = {name: envelope.get(name) for name in ("hop", "max_hops", "priority", "kind")}
@@ -1014,18 +1016,41 @@ def commit(worker, hop, outcome):
         return hop.raised(
             **after, agent=to_json(outcome.to), version=to_json(version), envelope=envelope["id"],
             pins=hop.snapshot.get("pins"), attempt="1", envelope_seq=None, error=None, path="[" + ",".join(path) + "]",
+            manual=to_object({"envelope": envelope["id"]}) if entry.get("manual") else None,
+            waits=None, order=None, channel=None, children=left_open(hop),
         )
-    hop.end({"type": "handed_off"}, {"state": "pending"}, changes, {"envelope": to_object(envelope)})
+    hop.end({"type": "handed_off"}, {"state": "pending"}, changes, {"envelope": to_object(envelope), **fields})
+
+
+def complete(hop, result):
+    """Writes the result. A large one is an object, where whoever waits for it takes one (section 24)."""
+    expects.check(hop.envelope, result)
+    reference = by_reference(hop.objects, result) if is_large(result) and hop.may_refer() else None
+    changes = {
+        "result": result if reference is None else None, "result_encoding": None, "result_ref": reference,
+        "error": None, "context": hop.context.left(),
+    }
+    hop.end({"type": "completed"}, {"state": "completed"}, changes, {})
+
+
+def left_open(hop):
+    """The calls that somebody still has to hear of after a handoff: not those that are complete or detached."""
+    sets = [members(text) for text in list_of(hop.snapshot, "children")]
+    is_complete = lambda one: all(map(budgets.ended(one), range(get(one, "count"))))
+    left = [to_object(one) for one in sets if not is_complete(one) and not get(one, "detach", False)]
+    return listed(left) if left else None
 
 
 def suspend(worker, hop, asked):
-    """Writes that the hop waits for children (section 21). This program leaves it to the leading controller to submit them."""
+    """Writes that the hop waits for children (section 21). It leaves it to the leading controller to submit them."""
     children = [to_object({"payload": payload}) for payload in asked.payloads]
-    wait_for(worker, hop, asked.name, to_object({"children": listed(children), "to": to_json(asked.to)}), [asked.to])
+    if gates.open_waits(hop):
+        return gates.wait_again(hop, [asked.name])
+    wait_for(worker, hop, asked.name, {"children": listed(children), "to": to_json(asked.to)}, [asked.to])
 
 
 def broadcast(worker, hop, outcome):
-    """Writes that the intent is a message from now on, and who gets it (section 23). It is for agents that have a name."""
+    """Writes that the intent is a message from now on, and who gets it (section 23): agents that have a name."""
     unknown = [agent for agent in outcome.receivers if worker.route(agent) is None]
     if unknown:
         raise Retry("UNKNOWN_RECEIVER", f"nobody has heard of {', '.join(unknown)}, and nobody gets the message")
@@ -1037,8 +1062,9 @@ def broadcast(worker, hop, outcome):
         "payload": outcome.payload,
         "from": to_json(f"{worker.agent}@{worker.version}"),
     }
-    called, fields = to_object({"children": listed(children)}), {"broadcast": to_object(sent)}
-    wait_for(worker, hop, "receivers", called, outcome.receivers, "{}", fields, channel=to_json(outcome.channel))
+    called, fields, left = {"children": listed(children)}, {"broadcast": to_object(sent)}, hop.context.left()
+    changed = {"channel": to_json(outcome.channel), "context": left}
+    wait_for(worker, hop, "receivers", called, outcome.receivers, "{}", fields, **changed)
 
 
 def wait_for(worker, hop, name, called, agents, onward=None, fields=None, **changed):
@@ -1047,8 +1073,10 @@ def wait_for(worker, hop, name, called, agents, onward=None, fields=None, **chan
         worker.version_for(agent, hop, None)
     if hop.number + 1 > get(hop.envelope, "max_hops", 10):
         raise Park("HOP_LIMIT", f"a child would be hop {hop.number + 1}, past max_hops")
-    wait = {"name": to_json(name), "kind": to_json("children"), "children": called, "onward": onward}
-    count = len(elements(members(called)["children"]))
+    worker.must_end_waits(3 if onward is None else 4)
+    called = {**called, "context": changed.get("context") or hop.context.lent(), "result_refs": "true"}
+    wait = {"name": to_json(name), "kind": to_json("children"), "children": to_object(called), "onward": onward}
+    count = len(elements(called["children"]))
 
     def changes(hop):
         is_open = to_object({"hop": to_json(hop.number), "name": to_json(name), "kind": to_json("children")})
@@ -1057,11 +1085,6 @@ def wait_for(worker, hop, name, called, agents, onward=None, fields=None, **chan
         return hop.raised(waits=listed([is_open]), children=listed(sets), error=None, **changed)
     fields = {"waits": listed([to_object(wait)]), **(fields or {})}
     hop.end({"type": "fanned_out"}, {"state": "waiting", "reason": "children"}, changes, fields)
-
-
-def listed(texts):
-    """The text of an array of these."""
-    return "[" + ",".join(texts) + "]"
 
 
 def next_of(envelope):
@@ -1075,21 +1098,63 @@ def commit_problem(worker, hop, problem):
     """Writes a failure: final, declined, set aside, or to be tried again."""
     error = {"code": problem.code, "message": problem.message}
     told = {"error": to_json(error)}
+    if isinstance(problem, Exhausted):
+        return commit_exhausted(worker, hop, problem, error)
+    if isinstance(problem, Fail) and hop.policy.on_exhausted == "compensate" and policy.may_undo(hop):
+        return undo(hop, told)
+    if isinstance(problem, Retry) and hop.policy.is_used_up(hop.attempt):
+        return give_up(worker, hop, error)
     if isinstance(problem, (Fail, Reject)):
         name = "failed" if isinstance(problem, Fail) else "rejected"
         return hop.end({"type": name, "code": problem.code}, {"state": name, "code": problem.code}, told, told)
     if isinstance(problem, Park) or hop.attempt >= MAX_ATTEMPTS:
-        return worker.park(hop, error)
+        return worker.park(hop, error) if isinstance(problem, Park) else give_up(worker, hop, error)
     delay = problem.seconds
     if delay is None:
-        delay = min(2 ** hop.attempt, 30) * random.uniform(0.8, 1.2)
+        delay = hop.policy.delay(hop.attempt)
     wake_at = to_json(time_text(now() + timedelta(seconds=delay)))
 
     def changes(hop):
         given_back = to_json(get(hop.snapshot, "epoch", 0) + 1)
         return hop.raised(attempt=to_json(hop.attempt + 1), given_back=given_back, wake_at=wake_at, **told)
-    nak = f'-NAK {{"delay": {max(int(delay * 1e9), 1)}}}'.encode()
-    hop.end({"type": "retry_scheduled"}, {"state": "pending"}, changes, told, nak)
+    last = b"+ACK" if worker.is_long(delay) else f'-NAK {{"delay": {max(int(delay * 1e9), 1)}}}'.encode()
+    hop.end({"type": "retry_scheduled"}, {"state": "pending"}, changes, told, last)
+
+
+def undo(hop, told):
+    """Writes that what the intent did is undone; the leading controller does it (section 22)."""
+    changes = lambda hop: policy.undone(hop, told["error"])
+    hop.end({"type": "compensating"}, {"state": "compensating"}, changes, told)
+
+
+def give_up(worker, hop, error):
+    """Ends a hop whose attempts are used up, as the policy says."""
+    on_exhausted, is_blamed = hop.policy.on_exhausted, error["code"] not in policy.NOT_ITS_FAULT
+    told = {"error": to_json(error), "exhausted": "true" if is_blamed else None}
+    if on_exhausted == "compensate" and policy.may_undo(hop):
+        return undo(hop, told)
+    if on_exhausted in ("fail", "compensate"):
+        event, status = {"type": "failed", "code": error["code"]}, {"state": "failed", "code": error["code"]}
+        return hop.end(event, status, {"error": told["error"]}, told)
+    if on_exhausted.startswith("escalate:") and hop.encoding is None:
+        try:
+            return hand_off(worker, hop, policy.escalated(hop, on_exhausted.partition(":")[2], error), told)
+        except Problem as problem:  # What cannot be escalated is parked, and what would pass `max_hops` says so.
+            if problem.code == "HOP_LIMIT":
+                error = {"code": problem.code, "message": problem.message}
+    if on_exhausted == "human" and error["code"] != "POISON":
+        error = {"code": "EXHAUSTED", "message": f"{error['code']}: {error['message']}"}
+    worker.park(hop, error, is_used_up=is_blamed)
+
+
+def commit_exhausted(worker, hop, problem, error):
+    """Writes that the budget or the cap does not suffice (section 26): what is needed stands in the record."""
+    if problem.code == "CAP_REACHED":
+        return worker.park(hop, {**error, "need": json.loads(problem.need)})
+    if get(object_of(hop.snapshot, "budget"), "on_exhausted") == "fail":
+        told = {"error": to_json(error)}
+        return hop.end({"type": "failed", "code": "BUDGET"}, {"state": "failed", "code": "BUDGET"}, told, told)
+    worker.park(hop, error, need=problem.need)
 
 
 def delivery_count(reply):
@@ -1118,10 +1183,10 @@ def may_answer(subject, namespace):
     )
 
 
-def main(agent, version, handle):
-    """Runs an agent until SIGTERM or SIGINT. NATS_URL and BATON_NAMESPACE say where."""
+def main(agent, version, handle, view_tokens=None):
+    """Runs an agent until SIGTERM or SIGINT. NATS_URL and BATON_NAMESPACE say where; `view_tokens` cuts its views."""
     nats = Nats(os.environ.get("NATS_URL", "nats://127.0.0.1:4222"))
-    worker = Worker(nats, os.environ.get("BATON_NAMESPACE", "mesh"), agent, version, handle)
+    worker = Worker(nats, os.environ.get("BATON_NAMESPACE", "mesh"), agent, version, handle, view_tokens)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stopping.set())
     print(f"{agent}@{version} works as {worker.instance}", flush=True)

@@ -12,7 +12,7 @@ import agent
 
 def perform(hop):
     """Runs the script of the payload, one act after the other."""
-    seen, calls = {}, {}
+    seen, calls, view = {}, {}, None
     for act in agent.elements(agent.members(hop.payload())["script"]):
         fields = agent.members(act)
         what = agent.get(fields, "do")
@@ -20,6 +20,13 @@ def perform(hop):
         if what == "step":
             name = agent.get(fields, "name")
             seen[name] = hop.step(name, effect)
+        elif what == "spend":
+            name, took = agent.get(fields, "name"), {"tokens": agent.get(fields, "took")}
+            seen[name] = hop.spend(name, {"tokens": agent.get(fields, "most")}, lambda key: (effect(key), took))
+        elif what == "remember":
+            hop.remember(agent.get(fields, "key"), agent.get(fields, "text"), kind="decision")
+        elif what == "view":
+            view = agent.to_json(hop.view())
         elif what == "wait":
             until = time.monotonic() + agent.get(fields, "seconds")
             while time.monotonic() < until:
@@ -44,7 +51,8 @@ def perform(hop):
             return agent.Broadcast(agent.get(fields, "channel"), receivers, payload)
         elif what == "complete":
             told = {"attempt": agent.to_json(hop.attempt), "steps": agent.to_object(seen)}
-            return agent.Complete(agent.to_object({**told, "calls": agent.to_object(calls) if calls else None}))
+            told["calls"] = agent.to_object(calls) if calls else None
+            return agent.Complete(agent.to_object({**told, "view": view}))
         else:
             raise agent.Fail("UNKNOWN_ACT", f"there is no word for {what}")
     raise agent.Fail("BAD_SCRIPT", "the script ends without an outcome")

@@ -8,7 +8,8 @@ use baton_e2e::root;
 use baton_jetstream::Target;
 use baton_testkit::{ProcessGuard, TestServer, eventually, nats_cli};
 use futures::future::join_all;
-use tempfile::TempDir;
+
+use crate::conformance::faulty;
 
 /// What is tried of each faulty submitter besides the rules that it breaks: it must work otherwise.
 const OTHERWISE: [&str; 7] = ["new-id", "kind", "raw", "envelope", "record", "ticket", "nothing-else"];
@@ -329,22 +330,6 @@ async fn the_submitters_in_shell_keep_every_rule() {
     assert_eq!(kept, of_nats);
 }
 
-/// A copy of the submitter with one fault.
-fn faulty(from: &str, to: &str) -> TempDir {
-    let folder = tempfile::tempdir().expect("folder");
-    let source = std::fs::read_to_string(examples("python").join("submitter.py")).expect("submitter.py");
-    assert_eq!(
-        source.matches(from).count(),
-        1,
-        "this text is in submitter.py once: {from}"
-    );
-    std::fs::write(folder.path().join("submitter.py"), source.replace(from, to)).expect("write");
-    for file in ["agent.py", "submit.py"] {
-        std::fs::copy(examples("python").join(file), folder.path().join(file)).expect("copy");
-    }
-    folder
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn each_faulty_submitter_breaks_the_rule_of_its_fault_and_no_other() {
     let server = TestServer::start().await;
@@ -352,7 +337,7 @@ async fn each_faulty_submitter_breaks_the_rule_of_its_fault_and_no_other() {
         .iter()
         .enumerate()
         .map(async |(number, (way, broken, from, to))| {
-            let folder = faulty(from, to);
+            let folder = faulty(|module| module == "submitter.py", from, to);
             let script = path(folder.path(), "submit.py");
             // What waits is overheard, too.
             let rules = [&OTHERWISE[..], broken, &["answer"]].concat();

@@ -62,6 +62,8 @@ pub(crate) struct Plan {
     pub(crate) snapshot: Map<String, Value>,
     pub(crate) max_hops: Option<u32>,
     pub(crate) deadline: Option<Timestamp>,
+    /// Its id, where anything was stored for it before it is submitted.
+    pub(crate) intent: Option<String>,
 }
 
 impl From<Script> for Plan {
@@ -137,11 +139,17 @@ impl Court {
         self.mesh.now().to_string()
     }
 
+    /// An id for an intent of this name that no other has.
+    pub(crate) fn intent_id(&self, name: &str) -> String {
+        let unique = self.mesh.clock().envelope_id().to_string();
+        format!("conformance-{name}-{}", unique.rsplit('-').next().unwrap_or_default())
+    }
+
     /// Writes `submitted`, and no ticket yet.
     pub(crate) async fn submit(&self, name: &str, plan: impl Into<Plan>) -> Result<Work, Error> {
         let plan: Plan = plan.into();
         let (envelope, now) = (self.mesh.clock().envelope_id().to_string(), self.now());
-        let intent = format!("conformance-{name}-{}", envelope.rsplit('-').next().unwrap_or_default());
+        let intent = plan.intent.unwrap_or_else(|| self.intent_id(name));
         let (agent, version) = (self.agent.as_str(), self.version.as_str());
         let mut snapshot = json!({
             "status": {"state": "pending"}, "agent": agent, "version": version, "hop": 1, "attempt": 1, "epoch": 1,

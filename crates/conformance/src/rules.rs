@@ -2,7 +2,9 @@
 
 mod accidents;
 mod asking;
+mod budgets;
 mod carrying;
+mod contexts;
 mod gates;
 mod hops;
 mod patterns;
@@ -81,6 +83,15 @@ const RULES: &[Rule] = rules! {
     "gate", "20", "people are asked before a hop begins where the intent says so", gates::asks_for_the_intent;
     "agent-gate", "20", "people are asked before a hop begins where the route says so", gates::asks_for_the_operator;
     "gated-handoff", "20", "work with a gate is not handed on to a version that would begin without asking", gates::hands_off_to_who_asks;
+    "hold", "26", "what a call may take is held before the call, and what it took stands in its step", budgets::holds_before_it_calls;
+    "exhausted-budget", "26", "a call that does not fit into the budget is not made", budgets::does_not_call_beyond_it;
+    "assumed", "26", "what a holder that is gone had held counts as spent", budgets::assumes_what_was_held;
+    "left", "26", "time is counted, and the next envelope shows what is left", budgets::tells_what_is_left;
+    "remember", "25", "what a hop remembers stands in a link that the next envelope names", contexts::remembers;
+    "chain", "25", "a link stands behind those before it, and gaps are told", contexts::adds_to_the_chain;
+    "context-kept", "25", "a hop that remembers nothing passes on what it was given", contexts::passes_it_on;
+    "view", "25", "a view is the text that the envelope, the links and the contents make", contexts::shows_the_view;
+    "pinned-gap", "25", "an attempt fails whose view lacks what is pinned", contexts::misses_what_is_pinned;
     "commands", "13", "only controllers cancel and pause", stopping::leaves_commands_to_controllers;
     "records", "9", "each record has its headers, follows its head and changes the snapshot by the rules", records::are_lawful;
 };

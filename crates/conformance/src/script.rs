@@ -20,6 +20,21 @@ impl Script {
         self.then(&json!({"do": "step", "name": name}))
     }
 
+    /// Run an effect as a step that may take so many tokens of the budget, and takes so many.
+    pub(crate) fn spend(self, name: &str, most: u64, took: u64) -> Self {
+        self.then(&json!({"do": "spend", "name": name, "most": most, "took": took}))
+    }
+
+    /// Remember a text as a decision under this key.
+    pub(crate) fn remember(self, key: &str, text: &str) -> Self {
+        self.then(&json!({"do": "remember", "key": key, "text": text}))
+    }
+
+    /// Look at the view.
+    pub(crate) fn view(self) -> Self {
+        self.then(&json!({"do": "view"}))
+    }
+
     /// Do nothing for a while.
     pub(crate) fn wait(self, seconds: f64) -> Self {
         self.then(&json!({"do": "wait", "seconds": seconds}))

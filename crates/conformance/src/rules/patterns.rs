@@ -106,16 +106,22 @@ pub(super) async fn passes_on(court: &Court) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Skips the rule if the handler could not do what the payload asks.
+pub(super) fn has_word(head: &Stored) -> Result<(), Fault> {
+    match head.text("/snapshot/status/code") {
+        NO_WORD => Err(Fault::Skipped("the handler has no word for it".to_owned())),
+        _ => Ok(()),
+    }
+}
+
 /// How a hop ended that was to hand on.
-async fn handed(court: &Court, work: &Work) -> Result<Stored, Fault> {
+pub(super) async fn handed(court: &Court, work: &Work) -> Result<Stored, Fault> {
     let is_done = |head: &Stored| head.is_over() || head.event() == "handed_off";
     let head = court
         .until(work, "the hop is handed off, or the intent ends", is_done)
         .await?;
-    match head.text("/snapshot/status/code") {
-        NO_WORD => Err(Fault::Skipped("the handler has no word for it".to_owned())),
-        _ => Ok(head),
-    }
+    has_word(&head)?;
+    Ok(head)
 }
 
 pub(super) async fn uses_up_the_itinerary(court: &Court) -> Result<(), Fault> {
