@@ -84,7 +84,7 @@ const RULES: &[Rule] = rules! {
     "agent-gate", "20", "people are asked before a hop begins where the route says so", gates::asks_for_the_operator;
     "gated-handoff", "20", "work with a gate is not handed on to a version that would begin without asking", gates::hands_off_to_who_asks;
     "hold", "26", "what a call may take is held before the call, and what it took stands in its step", budgets::holds_before_it_calls;
-    "exhausted-budget", "26", "a call that does not fit into the budget is not made", budgets::does_not_call_beyond_it;
+    "over-budget", "26", "a call that does not fit into the budget is not made", budgets::does_not_call_beyond_it;
     "assumed", "26", "what a holder that is gone had held counts as spent", budgets::assumes_what_was_held;
     "left", "26", "time is counted, and the next envelope shows what is left", budgets::tells_what_is_left;
     "remember", "25", "what a hop remembers stands in a link that the next envelope names", contexts::remembers;

@@ -206,17 +206,17 @@ pub(super) const FAULTS: [(&[&str], &str, &str); 65] = [
         "took = held",
     ),
     (
-        &["exhausted-budget"],
+        &["over-budget"],
         "raise Exhausted(\"BUDGET\", message, text_of(amounts))",
         "return",
     ),
     (
-        &["exhausted-budget"],
+        &["over-budget"],
         "if get(object_of(hop.snapshot, \"budget\"), \"on_exhausted\") == \"fail\":",
         "if False:",
     ),
     (
-        &["exhausted-budget"],
+        &["over-budget"],
         "**members(text), \"need\": need}",
         "**members(text)}",
     ),
