@@ -215,11 +215,7 @@ pub(super) const FAULTS: [(&[&str], &str, &str); 65] = [
         "if get(object_of(hop.snapshot, \"budget\"), \"on_exhausted\") == \"fail\":",
         "if False:",
     ),
-    (
-        &["over-budget"],
-        "**members(text), \"need\": need}",
-        "**members(text)}",
-    ),
+    (&["over-budget"], "**members(text), \"need\": need}", "**members(text)}"),
     (
         &["assumed"],
         "assumed = {} if is_held else budget.assume()",

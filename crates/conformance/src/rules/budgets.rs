@@ -5,10 +5,10 @@ use std::time::Duration;
 use baton_envelope::codes;
 use serde_json::{Value, json};
 
-use crate::court::{Court, Plan, SINK, Work};
+use crate::court::{Court, Plan, SINK};
 use crate::fault::{Fault, expect};
 use crate::record::{Stored, story};
-use crate::rules::patterns::{handed, has_word};
+use crate::rules::patterns::{completes, hands_over, has_word};
 use crate::script::Script;
 
 /// How many tokens each intent is allotted.
@@ -64,14 +64,6 @@ fn only<'r>(own: &'r [Stored], what: &str, is_it: impl Fn(&Stored) -> bool) -> R
             seen: story(own),
         }),
     }
-}
-
-/// Waits until the agent has done this work, if its handler has a word for it.
-async fn completes(court: &Court, work: &Work) -> Result<Stored, Fault> {
-    let head = court.until(work, "the intent ends", Stored::is_over).await?;
-    has_word(&head)?;
-    expect(head.status() == "completed", "`completed`", head.in_words())?;
-    Ok(head)
 }
 
 pub(super) async fn holds_before_it_calls(court: &Court) -> Result<(), Fault> {
@@ -195,8 +187,7 @@ pub(super) async fn tells_what_is_left(court: &Court) -> Result<(), Fault> {
         members.insert("time".to_owned(), json!({"allotted": 600}));
     }
     let (work, _) = court.send("left", funded(script, &budget)).await?;
-    let head = handed(court, &work).await?;
-    expect(head.event() == "handed_off", "`handed_off`", head.in_words())?;
+    let head = hands_over(court, &work).await?;
     counts(&head, took, 0)?;
     let (ran, counted) = (head.number("/took_ms"), head.at("/snapshot/budget/time/spent"));
     let counted = amount(counted).unwrap_or_default();

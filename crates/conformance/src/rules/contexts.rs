@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::court::{Court, Plan, SINK, Work};
 use crate::fault::{Fault, expect};
 use crate::record::{Stored, story};
-use crate::rules::patterns::{handed, has_word};
+use crate::rules::patterns::{completes, hands_over, has_word};
 use crate::script::Script;
 
 /// What the agent remembers: key and content.
@@ -105,6 +105,11 @@ fn next(head: &Stored) -> Result<Envelope, Fault> {
     Envelope::decode(text.as_bytes()).map_err(|error| broken("an envelope that can be read", error.to_string()))
 }
 
+/// What an envelope says of its context.
+fn context_of(envelope: &Envelope) -> Result<EnvelopeContext, Fault> {
+    EnvelopeContext::of(envelope).map_err(|error| broken("a context", error.to_string()))
+}
+
 fn broken(expected: impl Into<String>, seen: impl Into<String>) -> Fault {
     Fault::Broken {
         expected: expected.into(),
@@ -146,8 +151,7 @@ pub(super) async fn remembers(court: &Court) -> Result<(), Fault> {
     let (key, content) = OWN;
     let script = Script::new().remember(key, content).hand_off(SINK, "1");
     let (work, _) = court.send("remember", script).await?;
-    let head = handed(court, &work).await?;
-    expect(head.event() == "handed_off", "`handed_off`", head.in_words())?;
+    let head = hands_over(court, &work).await?;
     let own = court.own(&work).await?;
     let name = format!("memory:{key}");
     let step = own.iter().find(|record| record.text("/step/name") == name);
@@ -167,7 +171,7 @@ pub(super) async fn remembers(court: &Court) -> Result<(), Fault> {
         "the first link of its tree, with `depth` 1",
         format!("`depth` {}, `previous` {:?}", link.depth, link.previous),
     )?;
-    let context = EnvelopeContext::of(&envelope).map_err(|error| broken("a context", error.to_string()))?;
+    let context = context_of(&envelope)?;
     let is_counted =
         context.links == 1 && context.memories == 1 && context.bytes == content.len() as u64 && context.hop == Some(2);
     expect(
@@ -185,7 +189,7 @@ pub(super) async fn remembers(court: &Court) -> Result<(), Fault> {
 /// The link that a handoff has written, and the envelope that names it.
 async fn linked(court: &Court, work: &Work, head: &Stored) -> Result<(Envelope, ContextLink), Fault> {
     let envelope = next(head)?;
-    let context = EnvelopeContext::of(&envelope).map_err(|error| broken("a context", error.to_string()))?;
+    let context = context_of(&envelope)?;
     let newest = context
         .head
         .clone()
@@ -216,8 +220,7 @@ pub(super) async fn adds_to_the_chain(court: &Court) -> Result<(), Fault> {
     let chain = Chain::store(court, "chain", &memories).await?;
     let script = Script::new().remember(OWN.0, OWN.1).hand_off(SINK, "1");
     let (work, _) = court.send("chain", chain.plan(script, "")).await?;
-    let head = handed(court, &work).await?;
-    expect(head.event() == "handed_off", "`handed_off`", head.in_words())?;
+    let head = hands_over(court, &work).await?;
     let (envelope, link) = linked(court, &work, &head).await?;
     let before: Vec<ObjectHash> = chain.context.head.iter().cloned().collect();
     expect(
@@ -228,9 +231,9 @@ pub(super) async fn adds_to_the_chain(court: &Court) -> Result<(), Fault> {
     let view = received(court, &envelope).await?;
     tells(&view.text, &[BEFORE.1, OWN.1])?;
     // Who makes no view does not find out.
-    let Some(_) = view.view().filter(|_| !envelope.memory.is_empty()) else {
+    if context_of(&envelope)?.view.is_none() {
         return Ok(());
-    };
+    }
     let gone = ObjectHash::of(GONE.1.as_bytes());
     let is_told = view.context.gaps.iter().any(|gap| gap.hash == gone);
     expect(
@@ -246,10 +249,9 @@ pub(super) async fn passes_it_on(court: &Court) -> Result<(), Fault> {
     let chain = Chain::store(court, "context-kept", &[(BEFORE.0, BEFORE.1, false, true)]).await?;
     let script = Script::new().hand_off(SINK, r#""on""#);
     let (work, _) = court.send("context-kept", chain.plan(script, "")).await?;
-    let head = handed(court, &work).await?;
-    expect(head.event() == "handed_off", "`handed_off`", head.in_words())?;
+    let head = hands_over(court, &work).await?;
     let envelope = next(&head)?;
-    let context = EnvelopeContext::of(&envelope).map_err(|error| broken("a context", error.to_string()))?;
+    let context = context_of(&envelope)?;
     expect(
         context.hop == Some(2) && context.unlinked == 0,
         "`hop` 2 in `context`, as whoever wrote it knows of it, and no `unlinked`",
@@ -273,9 +275,7 @@ pub(super) async fn shows_the_view(court: &Court) -> Result<(), Fault> {
             String::new()
         };
         let (work, _) = court.send(name, chain.plan(script, &more)).await?;
-        let head = court.until(&work, "the intent ends", Stored::is_over).await?;
-        has_word(&head)?;
-        expect(head.status() == "completed", "`completed`", head.in_words())?;
+        let head = completes(court, &work).await?;
         let text = head.text("/snapshot/result/view");
         tells(text, &[BEFORE.1, OWN.1])?;
         if is_given {

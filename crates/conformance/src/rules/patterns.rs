@@ -115,12 +115,27 @@ pub(super) fn has_word(head: &Stored) -> Result<(), Fault> {
 }
 
 /// How a hop ended that was to hand on.
-pub(super) async fn handed(court: &Court, work: &Work) -> Result<Stored, Fault> {
+async fn handed(court: &Court, work: &Work) -> Result<Stored, Fault> {
     let is_done = |head: &Stored| head.is_over() || head.event() == "handed_off";
     let head = court
         .until(work, "the hop is handed off, or the intent ends", is_done)
         .await?;
     has_word(&head)?;
+    Ok(head)
+}
+
+/// Waits until the agent has handed the intent on, if its handler has a word for it.
+pub(super) async fn hands_over(court: &Court, work: &Work) -> Result<Stored, Fault> {
+    let head = handed(court, work).await?;
+    expect(head.event() == "handed_off", "`handed_off`", head.in_words())?;
+    Ok(head)
+}
+
+/// Waits until the agent has done this work, if its handler has a word for it.
+pub(super) async fn completes(court: &Court, work: &Work) -> Result<Stored, Fault> {
+    let head = court.until(work, "the intent ends", Stored::is_over).await?;
+    has_word(&head)?;
+    expect(head.status() == "completed", "`completed`", head.in_words())?;
     Ok(head)
 }
 
